@@ -1,0 +1,91 @@
+# gatepost: GNU make.  `make run` shows it at work, `make check` proves it; INSTALL has the rest.
+#
+#   make [all]        build/release/gatepost        DEBUG=1: build/debug, SANITIZE=1: build/sanitize (ASAN, UBSAN)
+#   make run          install what is missing, build, run the demo configuration with real filters
+#   make check        install what is missing, build, run every test
+#   make lint format fuzz bench install deps clean
+
+ifdef SANITIZE
+BUILD ?= build/sanitize
+else ifdef DEBUG
+BUILD ?= build/debug
+else
+BUILD ?= build/release
+endif
+
+CC      ?= gcc
+CLANG   ?= clang
+PYTHON  ?= /usr/bin/python3
+PREFIX  ?= /usr/local
+VERSION := 0.1
+
+PKGS     := libevent openssl libunbound libpcre2-8 jansson libidn2
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wvla -Wmissing-prototypes -Wwrite-strings -Wpointer-arith
+ifeq ($(filter deps clean distclean,$(MAKECMDGOALS)),)
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+endif
+LIBS      = $(PKG_LIBS) -lconfuse -lldns -ldb-5.3 -lboost_context -lpthread
+
+CPPFLAGS += -D_GNU_SOURCE -DGATEPOST_VERSION='"$(VERSION)"' -I.
+CFLAGS_ALL := -std=gnu11 -g -fno-strict-aliasing -fno-omit-frame-pointer -MMD -MP $(PKG_CFLAGS)
+ifdef SANITIZE
+MODE    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+LDMODE  := -fsanitize=address,undefined
+else ifdef DEBUG
+MODE    := -O0 -DGATEPOST_DEBUG
+else
+MODE    := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fPIE -Wframe-larger-than=2048
+LDMODE  := -pie -Wl,-z,relro,-z,now
+endif
+
+# ---- what there is, by folder ----
+FOLDERS := lib/base lib/run lib/dns lib/smtp lib/mail lib/gate milter policyd proxy tcp_table delivery sieve queue smtpd mta compat
+SRCS    := $(filter-out mta/main.c,$(wildcard $(addsuffix /*.c,$(FOLDERS))))
+OBJS    := $(SRCS:%.c=$(BUILD)/%.o)
+LIB     := $(BUILD)/libgatepost.a
+UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+
+all: $(BUILD)/gatepost
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(WARNINGS) $(MODE) $(CFLAGS) -c -o $@ $<
+
+$(LIB): $(OBJS)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/gatepost: $(BUILD)/mta/main.o $(LIB)
+	$(CC) $(LDMODE) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# ---- tests ----
+unit: $(UNIT)
+$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDMODE) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+.PHONY: all unit
+.SECONDARY:
+-include $(OBJS:.o=.d) $(BUILD)/mta/main.d $(wildcard $(BUILD)/tests/unit/*.d)
+
+# ---- fuzzing: each tests/fuzz/fuzz_X.c is a libFuzzer target; corpus in tests/fuzz/corpus/X ----
+FUZZ_BUILD := build/fuzz
+FUZZ       := $(patsubst tests/fuzz/%.c,$(FUZZ_BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_MODE  := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
+FUZZ_OBJS  := $(SRCS:%.c=$(FUZZ_BUILD)/%.o)
+$(FUZZ_BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CLANG) $(CPPFLAGS) $(CFLAGS_ALL) $(FUZZ_MODE) -c -o $@ $<
+$(FUZZ_BUILD)/libgatepost.a: $(FUZZ_OBJS)
+	@rm -f $@
+	ar rcs $@ $^
+$(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libgatepost.a
+	$(CLANG) -fsanitize=address,undefined,fuzzer -o $@ $^ $(LIBS)
+fuzz-build: $(FUZZ)
+.PHONY: fuzz-build
+-include $(FUZZ_OBJS:.o=.d)
+
+clean:
+	rm -rf build
+.PHONY: clean

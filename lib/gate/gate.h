@@ -1,0 +1,104 @@
+/*
+ * gate.h: the contract between the server and its gates (milters, policy servers, proxy filters).
+ *
+ * A gate kind is a `static const struct gate_ops`.  A configured gate is a struct gate, constant after start.  Each session
+ * has one context per gate it uses.  A method answers by filling in the call: a verdict, and edits through gate_edit_*().
+ * It never decides what its own failure means: it returns -errno and says which kind of fault it was; lib/gate/chain.c turns
+ * that into what the configuration says.
+ */
+#ifndef GATEPOST_GATE_GATE_H
+#define GATEPOST_GATE_GATE_H
+
+#include "lib/gate/txn.h"
+#include "lib/run/task.h"
+
+enum gate_action {
+	GATE_CONTINUE,
+	GATE_ACCEPT,            /* this gate wants no more of this message (or session): the others go on */
+	GATE_REJECT,
+	GATE_TEMPFAIL,
+	GATE_DISCARD,           /* 250, and dropped */
+	GATE_DISCONNECT,        /* reply (421), then close */
+};
+struct gate_verdict {
+	enum gate_action action;
+	struct smtp_reply reply;        /* code 0: the stock reply of the action (550 5.7.1, 451 4.7.1, 421 4.7.0) */
+	const char *gate;               /* whose verdict; NULL: the script's */
+};
+
+/* Edits, also as a bit mask of what was negotiated. */
+enum gate_edit_kind {
+	GATE_EDIT_HEADER_ADD = 1, GATE_EDIT_BODY = 2, GATE_EDIT_RCPT_ADD = 4, GATE_EDIT_RCPT_DELETE = 8, GATE_EDIT_HEADER_CHANGE = 16,
+	GATE_EDIT_HOLD = 32, GATE_EDIT_SENDER = 64, GATE_EDIT_ALL = 127,
+	GATE_EDIT_HEADER_INSERT = 128,  /* negotiated together with HEADER_ADD */
+};
+
+enum gate_fault { GATE_FAULT_NONE, GATE_FAULT_CONNECT, GATE_FAULT_TIMEOUT, GATE_FAULT_PROTOCOL, GATE_FAULT_EDIT, GATE_FAULTS };
+const char *gate_fault_name(enum gate_fault fault);
+
+/* What a failure means.  DEFAULT: the gate kind's own default. */
+enum gate_on_failure {
+	GATE_ON_FAILURE_CONTINUE, GATE_ON_FAILURE_ACCEPT, GATE_ON_FAILURE_TEMPFAIL, GATE_ON_FAILURE_REJECT, GATE_ON_FAILURE_HOLD,
+	GATE_ON_FAILURE_DISCONNECT
+};
+int gate_on_failure_parse(struct bytes word, enum gate_on_failure *ret) __attribute__((warn_unused_result));
+
+struct gate_ops;
+/* A configured gate. */
+struct gate {
+	const struct gate_ops *ops;
+	const char *name;               /* as in gatepost.conf */
+	void *config;                   /* the kind's own, made by ops->configure */
+	int64_t total_timeout;          /* ns for all calls of one transaction together; FOREVER */
+	enum gate_on_failure on_failure[GATE_STAGES][GATE_FAULTS];
+	bool shadow;                    /* asked and logged, without effect */
+};
+
+/* One question to one gate.  Made by the runner. */
+struct gate_call {
+	const struct gate *gate;
+	void *context;                  /* what open() made */
+	enum gate_stage stage;
+	const struct gate_session *session;
+	struct gate_txn *txn;           /* read only for gates; NULL before MAIL */
+	const struct gate_rcpt *rcpt;   /* at RCPT */
+	bool accepted_before;           /* at RCPT: false when rcpt->refused tells why it was refused */
+	struct bytes line;              /* at UNKNOWN: the command line; at VRFY: its argument */
+
+	/* answer */
+	struct gate_verdict verdict;
+	struct smtp_reply defer_if_permit, defer_if_reject;     /* code 0: none */
+	enum gate_fault fault;
+	const char *fault_text;         /* for the log, in the transaction's or session's arena */
+	unsigned negotiated;            /* gate_edit_kind bits this gate may use: set by the method before it edits */
+	struct list edits;
+	bool body_replaced;
+};
+
+/* Every method but configure, open and close may be NULL: "go on".  All may yield but configure and close.  0, or -errno with
+ * call->fault set.  -ECANCELED passes through untouched: the session is ending. */
+struct gate_ops {
+	const char *kind;               /* "milter" */
+	int (*open)(const struct gate *g, const struct gate_session *s, void **ret_context) TASK_PTR;
+	int (*event)(struct gate_call *call) TASK_PTR;          /* any stage */
+	/* The transaction is over without (RSET, EHLO, lost client) or after (COMMITTED) a message. */
+	void (*abort)(struct gate_call *call, bool committed) TASK_PTR;
+	/* Exactly once after a successful open(), also when the session is cancelled; QUIT says whether there is time for
+	 * a parting word. */
+	void (*close)(void *context, bool quit) TASK_PTR;
+	unsigned stages;                /* bit mask (1u << stage) of those it wants */
+	enum gate_on_failure default_on_failure;
+};
+
+/* Edits, for gates to call.  Each appends to the call; the runner applies them in order when the gate has answered and
+ * only if all were negotiated.  -EPERM: not negotiated (return it, with GATE_FAULT_EDIT); -EINVAL: makes no sense. */
+int gate_edit_header_add(struct gate_call *c, struct bytes name, struct bytes value, bool leading_space) __attribute__((warn_unused_result));
+int gate_edit_header_insert(struct gate_call *c, unsigned index, struct bytes name, struct bytes value, bool leading_space) __attribute__((warn_unused_result));
+int gate_edit_header_change(struct gate_call *c, unsigned nth, struct bytes name, struct bytes value, bool leading_space) __attribute__((warn_unused_result)); /* empty: delete */
+int gate_edit_rcpt_add(struct gate_call *c, struct bytes address, struct bytes params) __attribute__((warn_unused_result));
+int gate_edit_rcpt_delete(struct gate_call *c, struct bytes address) __attribute__((warn_unused_result));
+int gate_edit_sender(struct gate_call *c, struct bytes address, struct bytes params) __attribute__((warn_unused_result));
+int gate_edit_hold(struct gate_call *c, struct bytes reason) __attribute__((warn_unused_result));
+int gate_edit_body(struct gate_call *c, struct bytes piece) __attribute__((warn_unused_result));        /* goes straight into the mail's pending new body */
+
+#endif

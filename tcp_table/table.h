@@ -1,0 +1,55 @@
+/*
+ * table.h: lookup tables, named as in Postfix: "hash:/etc/aliases", "tcp:127.0.0.1:10001", "inline:{a=b, c=d}".
+ *
+ * A file table/FAMILY is one `const struct table_ops`; mta/kinds.c lists them all.
+ */
+#ifndef GATEPOST_TCP_TABLE_TABLE_H
+#define GATEPOST_TCP_TABLE_TABLE_H
+
+#include "lib/base/buf.h"
+#include "lib/run/task.h"
+
+struct table;
+
+struct table_options {
+	int64_t timeout;        /* ns, per lookup, for tables that ask a server; 0: the kind's default (100 s) */
+	int64_t idle_timeout;   /* 0: default */
+	size_t reply_max;       /* 0: default (tcp 4096, socketmap 100000) */
+	unsigned connections;   /* 0: default */
+};
+
+/* What a kind of table must do. */
+struct table_ops {
+	const char *type;       /* "hash" */
+	bool blocks;            /* get() is run in the thread pool and must not touch tasks, streams, logs */
+	bool fold_key;          /* keys are made lower case before get() (Postfix: DICT_FLAG_FOLD_FIX) */
+	/* SPEC is what follows "type:".  -EINVAL, -ENOENT... with a sentence appended to ERR.  Not in a task; may read files. */
+	int (*open)(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err);
+	void (*close)(void *state);
+	/* One of the two.  1: found, value appended to RET; 0: not found; -errno: cannot tell, with a sentence in ERR.  "Not found" is never
+	 * said for "cannot tell". */
+	int (*get)(void *state, struct bytes key, struct buf *ret, struct buf *err);
+	int (*ask)(void *state, struct bytes key, struct buf *ret, struct buf *err) TASK_PTR;
+};
+
+/* Opens MAP ("type:spec") with the kinds in the NULL-terminated list KINDS. */
+int table_open(const struct table_ops *const *kinds, struct bytes map, const struct table_options *o, const char *name,
+	       struct table **ret, struct buf *err) __attribute__((warn_unused_result));
+void table_close(struct table **t);
+const char *table_name(const struct table *t);
+
+/* Looks KEY up.  1: found, the value appended to RET; 0: no; -errno: cannot tell (ERR says why).  -ECANCELED, -ETIMEDOUT of the task pass through.
+ * Cached answers and changed files are the table's own business. */
+TASK_FN int table_get(struct table *t, struct bytes key, struct buf *ret, struct buf *err) __attribute__((warn_unused_result));
+
+/* The keys Postfix would try, most specific first, for one use.  Calls table_get() until one is found. */
+enum table_use {
+	TABLE_WHOLE,            /* the key as it is */
+	TABLE_ADDRESS,          /* user+ext@domain, user@domain, user+ext@, user@, @domain... see address order in docs/tables.md */
+	TABLE_DOMAIN,           /* domain, .parent... */
+	TABLE_ACCESS_ADDRESS,   /* access(5): user+ext@domain, user@domain, domain, .parent, user@ */
+	TABLE_ACCESS_HOST,      /* access(5): host and parent domains, or network address by octets */
+};
+TASK_FN int table_find(struct table *t, enum table_use use, struct bytes key, struct buf *ret, struct buf *err) __attribute__((warn_unused_result));
+
+#endif
