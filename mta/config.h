@@ -1,0 +1,72 @@
+/*
+ * config.h: gatepost.conf, read: what exists on this machine (gatepost.conf(5)).
+ *
+ * A struct config is constant once it has been read, and counted: one per generation of workers.  The names that scripts
+ * use (gates, tables, next hops) are resolved when a script is compiled, by the three lookups below.
+ */
+#ifndef GATEPOST_MTA_CONFIG_H
+#define GATEPOST_MTA_CONFIG_H
+
+#include "lib/base/arena.h"
+#include "lib/base/log.h"
+#include "lib/base/strmap.h"
+#include "lib/run/net.h"
+
+#include <sys/types.h>
+
+struct gate;
+struct next_hop;
+struct script;
+struct smtpd_config;
+struct table;
+struct tls_context;
+
+/* One address of a listener, as it was written and as it is bound. */
+struct config_address {
+	const char *text;               /* "127.0.0.1:25" */
+	struct net_addr addr;
+	int line;                       /* in the file, for messages */
+};
+struct config_listener {
+	const char *name;
+	int line;
+	const struct config_address *addresses;
+	unsigned address_count;
+	const char *script_file;        /* absolute, or relative to where the config was named */
+	struct script *script;          /* compiled */
+	struct smtpd_config *smtpd;     /* what smtpd_accept() is told */
+};
+
+struct config {
+	unsigned refs;
+	const char *file, *folder;      /* as named on the command line, and where it lies */
+	const char *hostname;
+	const char *spool;              /* message bodies too large for memory, the lock of the running server */
+	const char *user;               /* workers become this user; NULL: stay who we are */
+	uid_t uid;
+	gid_t gid;
+	const char *log_target;         /* as for log_open() */
+	enum log_level log_level;
+	unsigned workers;               /* at least 1 */
+	const char *const *dns_servers; /* as struct dns_config */
+	const char *dns_trust_anchor, *dns_hosts;
+	bool dns_enabled;
+	struct tls_context *tls;        /* ours as a server; NULL: no certificate was named */
+	struct config_listener *listeners;
+	unsigned listener_count;
+	struct strmap gates, tables, next_hops;         /* of struct gate, table, next_hop */
+	struct arena arena;             /* everything above */
+};
+
+/* Reads FILE with all it names: certificates, tables, scripts.  Each script is compiled and must pass the relay probe.  -ENOENT...: the
+ * file itself cannot be read; -EINVAL: something in it is wrong.  ERR then has "FILE:LINE: sentence" lines. */
+int config_read(const char *file, struct config **ret, struct buf *err) __attribute__((warn_unused_result));
+struct config *config_ref(struct config *c);
+void config_unref(struct config **c);
+
+/* By name; NULL: there is none. */
+const struct gate *config_gate(const struct config *c, struct bytes name);
+struct table *config_table(const struct config *c, struct bytes name);
+const struct next_hop *config_next_hop(const struct config *c, struct bytes name);
+
+#endif
