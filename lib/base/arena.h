@@ -2,7 +2,7 @@
  * arena.h: allocations that all end together.
  *
  * An all-zero struct arena is empty and holds no memory, so an idle session pays nothing for it.  Chunks
- * start small and grow.  Pointers stay valid until arena_fini() or a rewind to a mark set before them.
+ * start small and grow.  Pointers stay valid until arena_fini(), which leaves the arena empty and ready for use.
  */
 #ifndef GATEPOST_BASE_ARENA_H
 #define GATEPOST_BASE_ARENA_H

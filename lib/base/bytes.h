@@ -25,7 +25,8 @@ static inline struct bytes bytes_make(const void *p, size_t n) { return (struct 
 /* printf("%.*s", BYTES_ARG(b)) */
 #define BYTES_ARG(b) (int)(b).n, (b).p
 
-static inline struct bytes bytes_skip(struct bytes b, size_t n) { return (struct bytes){ b.p + n, b.n - n }; }
+/* NULL + 0 is not defined in C, and the empty slice may hold NULL. */
+static inline struct bytes bytes_skip(struct bytes b, size_t n) { return (struct bytes){ n ? b.p + n : b.p, b.n - n }; }
 static inline struct bytes bytes_first(struct bytes b, size_t n) { return (struct bytes){ b.p, n < b.n ? n : b.n }; }
 
 bool bytes_eq(struct bytes a, struct bytes b);
