@@ -48,7 +48,7 @@ enum table_use {
 	TABLE_ADDRESS,          /* user+ext@domain, user@domain, user+ext@, user@, @domain... see address order in docs/tables.md */
 	TABLE_DOMAIN,           /* domain, .parent... */
 	TABLE_ACCESS_ADDRESS,   /* access(5): user+ext@domain, user@domain, domain, .parent, user@ */
-	TABLE_ACCESS_HOST,      /* access(5): host and parent domains, or network address by octets */
+	TABLE_ACCESS_HOST,      /* access(5): host and its parent domains, or address and its networks by octets */
 };
 TASK_FN int table_find(struct table *t, enum table_use use, struct bytes key, struct buf *ret, struct buf *err) __attribute__((warn_unused_result));
 

@@ -1,0 +1,51 @@
+/*
+ * pool.h: kept connections to one service, for protocols of question and answer.
+ *
+ * A connection that nobody uses is parked in the loop: it holds no stack and no buffer, and is closed as soon as the peer closes it
+ * or speaks unasked, or when it has been idle too long.  A service may have several endpoints: the first that can be
+ * reached is used, and one that failed is passed over for a while as long as another works.  One pool per process: nothing of it survives a fork
+ * but an empty one.
+ */
+#ifndef GATEPOST_RUN_POOL_H
+#define GATEPOST_RUN_POOL_H
+
+#include "lib/run/stream.h"
+
+struct pool;
+
+/* Times in ns, FOREVER for no limit. */
+struct pool_params {
+	const struct endpoint *endpoints;       /* kept by the caller as long as the pool lives */
+	unsigned endpoint_count;                /* at least 1 */
+	int64_t connect_timeout;                /* for each endpoint */
+	int64_t idle;                           /* closed when not used for this long */
+	int64_t max_ttl;                        /* not used again when older than this */
+	unsigned use_limit;                     /* not used again after so many uses; 0: no limit */
+	unsigned max;                           /* connections in use at once, who wants one more waits; 0: no limit */
+};
+
+/* What a taker holds. */
+struct pool_conn {
+	struct stream *stream;
+	const struct endpoint *endpoint;
+	bool kept;                              /* has been used before: the peer may have closed it this moment */
+	/* private to pool.c */
+	struct list link;
+	struct pool *pool;
+	unsigned endpoint_index, uses;
+	int64_t born;
+};
+
+struct pool *pool_new(const struct pool_params *params);
+void pool_free(struct pool **p);                /* nothing is taken */
+
+/* A connection that was kept, else a new one; FRESH: a new one in any case.  The youngest is kept busiest.  0, or the failure of the last
+ * endpoint tried; -ETIMEDOUT for connect_timeout as well as for the caller's own deadline; -ECANCELED. */
+TASK_FN int pool_take(struct pool *p, bool fresh, struct pool_conn **ret) __attribute__((warn_unused_result));
+/* The exchange was complete: the connection may be used again.  *C is NULL afterwards, as after pool_drop(). */
+void pool_give(struct pool_conn **c);
+/* Closes it.  FAILED: its endpoint did not behave, prefer another for a while. */
+void pool_drop(struct pool_conn **c, bool failed);
+unsigned pool_idle(const struct pool *p);       /* connections kept and not in use */
+
+#endif
