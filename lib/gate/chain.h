@@ -3,6 +3,9 @@
  *
  * It sets the deadline, times and logs each call, checks and applies edits so that the next gate sees them, and turns a fault
  * into what the configuration says for this gate, stage and kind of fault.  A dead gate never starves those after it.
+ *
+ * A gate that failed is closed and left alone until the transaction ends; meanwhile its failure's action is the answer to every event it
+ * would have heard.  With the next transaction it is opened anew and told what it missed.
  */
 #ifndef GATEPOST_GATE_CHAIN_H
 #define GATEPOST_GATE_CHAIN_H
@@ -14,6 +17,7 @@ struct chain {
 	struct chain_link *links;
 	unsigned count;
 	const struct gate_session *session;
+	struct gate_verdict lasting;    /* a refusal at CONNECT or EHLO: the answer to every later event (M33) */
 };
 void chain_init(struct chain *c, const struct gate_session *session);
 /* Attaching twice is harmless.  Events that the gate has missed (CONNECT, EHLO) are told to it first when it is next asked. */
@@ -21,16 +25,23 @@ void chain_attach(struct chain *c, const struct gate *g);
 
 struct chain_args {
 	struct gate_txn *txn;           /* NULL before MAIL */
-	struct gate_rcpt *rcpt;         /* RCPT */
+	struct gate_rcpt *rcpt;         /* RCPT: not yet in txn->rcpts */
 	struct bytes line;              /* UNKNOWN, VRFY */
 };
 /* Asks all attached gates in order.  The first verdict that is not CONTINUE ends this event for those after it, but for a hold and for faults:
- * those let the rest go on and are merged at the end.  At RCPT with rcpt->refused set only gates that want refusals hear of it, and
- * the verdict is CONTINUE.  0, or -ECANCELED/-ETIMEDOUT of the session itself. */
+ * those let the rest go on and are merged at the end: a verdict outranks a fault.  At RCPT with rcpt->refused set only gates that want refusals
+ * hear of it, and the verdict is CONTINUE.
+ *
+ * The verdict is never ACCEPT, and has a reply when it is REJECT, TEMPFAIL or DISCONNECT.  DISCARD sets txn->discarded; no gate is asked
+ * any more until the transaction ends.  A refusal at CONNECT or EHLO is returned again for every later event, whatever the server made
+ * of it at the time.  A fault at CONNECT or EHLO whose action needs a message (tempfail, hold) is CONTINUE; the gate is tried again at MAIL.  At
+ * UNKNOWN only TEMPFAIL and DISCONNECT are to be heeded (M18).  At MESSAGE txn->early_edits are applied first, so it must be called for every message.
+ *
+ * 0, or -ECANCELED/-ETIMEDOUT of the session itself. */
 TASK_FN int chain_event(struct chain *c, enum gate_stage stage, const struct chain_args *args, struct gate_verdict *ret) __attribute__((warn_unused_result));
-/* Asks one gate, attached or not: what `policy "name"` does. */
+/* Asks one gate, attached or not: what `policy "name"` does.  The verdict may also be ACCEPT. */
 TASK_FN int chain_ask(struct chain *c, const struct gate *g, enum gate_stage stage, const struct chain_args *args, struct gate_verdict *ret) __attribute__((warn_unused_result));
-/* The transaction is over. */
+/* The transaction is over: to be called whenever chain_event() was asked about a MAIL, whatever came of it. */
 TASK_FN void chain_abort(struct chain *c, struct gate_txn *txn, bool committed);
 /* The session is over; always called, and the chain is empty afterwards.  QUIT: gates get their parting word. */
 TASK_FN void chain_close(struct chain *c, bool quit);

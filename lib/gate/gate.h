@@ -54,6 +54,17 @@ struct gate {
 	bool shadow;                    /* asked and logged, without effect */
 };
 
+/* One edit, between the gate's answer and its effect.  Lives in the transaction's arena, as its strings do. */
+struct gate_edit {
+	struct list link;
+	enum gate_edit_kind kind;
+	unsigned index;                 /* header insert, change */
+	bool leading_space;
+	bool twice;                     /* recipient add */
+	struct bytes name, value;       /* header; value alone: the reason of a hold, the address to delete */
+	struct smtp_path path;          /* recipient add, sender */
+};
+
 /* One question to one gate.  Made by the runner. */
 struct gate_call {
 	const struct gate *gate;
@@ -70,8 +81,10 @@ struct gate_call {
 	struct smtp_reply defer_if_permit, defer_if_reject;     /* code 0: none */
 	enum gate_fault fault;
 	const char *fault_text;         /* for the log, in the transaction's or session's arena */
+	bool misconfigured;             /* with a fault: it works, but talks nonsense: 451 4.3.5, and never a permanent refusal (M41) */
 	unsigned negotiated;            /* gate_edit_kind bits this gate may use: set by the method before it edits */
-	struct list edits;
+	bool rcpt_twice;                /* a recipient it adds that is there already is delivered to twice (M30) */
+	struct list edits;              /* of struct gate_edit */
 	bool body_replaced;
 };
 
@@ -87,11 +100,15 @@ struct gate_ops {
 	 * a parting word. */
 	void (*close)(void *context, bool quit) TASK_PTR;
 	unsigned stages;                /* bit mask (1u << stage) of those it wants */
+	unsigned history;               /* ... of those it must have heard of before any later one: told by the runner when it missed them */
+	bool refused_rcpts;             /* wants RCPT for recipients that were refused already */
 	enum gate_on_failure default_on_failure;
 };
 
 /* Edits, for gates to call.  Each appends to the call; the runner applies them in order when the gate has answered and
- * only if all were negotiated.  -EPERM: not negotiated (return it, with GATE_FAULT_EDIT); -EINVAL: makes no sense. */
+ * only if all were negotiated.  -EPERM: not negotiated (return it, with GATE_FAULT_EDIT); -EINVAL: makes no sense.
+ * Addresses may stand in angle brackets; ESMTP parameters that make no sense here are left out.  All but the body may also
+ * be edited before there is a message: header edits then wait for it, in front of our own trace fields. */
 int gate_edit_header_add(struct gate_call *c, struct bytes name, struct bytes value, bool leading_space) __attribute__((warn_unused_result));
 int gate_edit_header_insert(struct gate_call *c, unsigned index, struct bytes name, struct bytes value, bool leading_space) __attribute__((warn_unused_result));
 int gate_edit_header_change(struct gate_call *c, unsigned nth, struct bytes name, struct bytes value, bool leading_space) __attribute__((warn_unused_result)); /* empty: delete */

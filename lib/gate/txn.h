@@ -81,6 +81,7 @@ struct gate_txn {
 	const char *hold_reason;
 	bool discarded;                 /* taken with 250 and dropped: no gate hears more of it */
 	struct smtp_reply defer_if_permit, defer_if_reject;     /* code 0: not set; see policy.md P14, P15 */
+	struct list early_edits;        /* of the header, made before there was one; chain_event() applies them at MESSAGE */
 	struct gate_span *spans;
 	struct arena *arena;            /* lives as long as the transaction */
 };
