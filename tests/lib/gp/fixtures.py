@@ -1,0 +1,55 @@
+"""The real daemons of tests/fixtures, started in a work folder and stopped by pid."""
+import os
+import subprocess
+
+from .server import TOP
+
+
+class Fixture:
+    """`with Fixture('rspamd', folder) as f:` f.endpoint, or f['sign'] where a fixture has several; f.folder holds its logs."""
+
+    def __init__(self, name, folder, kind=None, **env):
+        self.script = os.path.join(TOP, 'tests/fixtures', name + '.sh')
+        self.folder = os.path.join(str(folder), name)
+        self.kind, self.env = kind, dict(os.environ, **{k: str(v) for k, v in env.items()})
+
+    def __enter__(self):
+        done = subprocess.run(['sh', self.script, 'start', self.folder] + ([self.kind] if self.kind else []), env=self.env, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        lines = done.stdout.split('\n')[:-1]
+        self.endpoint = lines[0]
+        self.endpoints = dict(l.split(' ', 1) for l in lines if ' ' in l)
+        return self
+
+    def __getitem__(self, name):
+        return self.endpoints[name]
+
+    def __exit__(self, *_):
+        subprocess.run(['sh', self.script, 'stop', self.folder], env=self.env, timeout=60, check=True, stdout=subprocess.DEVNULL)
+
+
+class Dovecot:
+    """A private Dovecot: LMTP at .lmtp; users alice, bob, full (over quota), fulltemp; mail lands in .folder."""
+
+    def __init__(self, folder, base_port, *options):
+        self.script = os.path.join(TOP, 'tests/fixtures/dovecot.sh')
+        self.folder, self.options = os.path.join(str(folder), 'dovecot'), ['--base-port', str(base_port), *options]
+        self.lmtp = 'inet:127.0.0.1:%d' % (base_port + 24)
+
+    def __enter__(self):
+        done = subprocess.run(['bash', self.script, 'start', self.folder, *self.options], text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(['bash', self.script, 'stop', self.folder], timeout=60, check=True, stdout=subprocess.DEVNULL)
+
+    def mails(self, user):
+        """The messages in USER's inbox, as bytes, oldest first."""
+        found = []
+        for top, _, names in os.walk(os.path.join(self.folder)):
+            if os.path.basename(top) in ('new', 'cur') and '/%s/' % user in top + '/':
+                found += [os.path.join(top, n) for n in names]
+        return [open(p, 'rb').read() for p in sorted(found, key=os.path.getmtime)]
