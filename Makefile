@@ -30,10 +30,10 @@ LIBS      = $(PKG_LIBS) -lconfuse -lldns -ldb-5.3 -lboost_context -lpthread
 CPPFLAGS += -D_GNU_SOURCE -DGATEPOST_VERSION='"$(VERSION)"' -I.
 CFLAGS_ALL := -std=gnu11 -g -fno-strict-aliasing -fno-omit-frame-pointer -MMD -MP $(PKG_CFLAGS)
 ifdef SANITIZE
-MODE    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+MODE    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -DGATEPOST_TEST
 LDMODE  := -fsanitize=address,undefined
 else ifdef DEBUG
-MODE    := -O0 -DGATEPOST_DEBUG
+MODE    := -O0 -DGATEPOST_DEBUG -DGATEPOST_TEST
 else
 MODE    := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fPIE -Wframe-larger-than=2048
 LDMODE  := -pie -Wl,-z,relro,-z,now
