@@ -20,7 +20,9 @@ struct delivery_target {
 
 	/* while delivering */
 	struct gate_rcpt *rcpt;                 /* whose target this is */
-	struct smtp_reply reply;                /* what the next hop said of it */
+	struct smtp_reply reply;                /* what the next hop said of it; code 0: nothing yet */
+	bool delivered;                         /* the next hop has it, now or from an earlier try of the client's */
+	bool uncertain;                         /* all was sent and no answer came: it may have it.  The reply is 4xx */
 	struct delivery_target *group_next;
 };
 
@@ -31,29 +33,35 @@ struct delivery_group {
 	const struct gate_session *session;
 	struct delivery_target *targets;        /* linked by group_next */
 	unsigned target_count;
+	bool alone;                             /* no other group: commit follows prepare at once, so the content may wait for it */
+	bool at_once;                           /* nothing hangs on its outcome: prepare may go all the way, and then sets `committed` */
+	bool committed;                         /* replies are the outcome */
 	void *state;                            /* the next hop's own: a connection, a file in tmp/ */
 };
 
-/* A kind of next hop.  All yield but the names.  Every method answers for each target in target->reply; the int is 0, or -ECANCELED/-ETIMEDOUT
- * of the session (then rollback follows). */
+/* A kind of next hop.  All yield but fini.  Every method answers for each target in target->reply, also when it is cut short; the int is 0, or
+ * -ECANCELED/-ETIMEDOUT of the session or the delivery (then rollback follows). */
 struct next_hop_ops {
 	const char *kind;                       /* "lmtp" */
-	/* Up to the final dot.  Afterwards each target has a reply of 2xx (can be committed), 4xx or 5xx; when at least one is 2xx there is a state. */
+	/* Up to the final dot, for targets without a reply.  Afterwards each has one of 2xx (can be committed), 4xx or 5xx; when at least one is
+	 * 2xx and not yet committed there is a state. */
 	int (*prepare)(struct delivery_group *g) TASK_PTR;
-	/* The final dot.  Replies of the committed targets are replaced by the outcome.  -EAGAIN in addition: the next hop's answer never came (it may
-	 * have taken the message): replies are 4xx. */
+	/* The final dot.  Replies of the prepared targets (2xx) are replaced by the outcome. */
 	int (*commit)(struct delivery_group *g) TASK_PTR;
-	/* Drops what was prepared; nothing must arrive.  Also after commit, to free the state. */
+	/* Drops what was prepared; nothing must arrive.  Also after commit, to free the state.  Called exactly once. */
 	void (*rollback)(struct delivery_group *g) TASK_PTR;
 	/* Would this recipient be taken now?  NULL: yes. */
 	int (*verify)(const struct next_hop *hop, const struct gate_txn *txn, const struct gate_session *session,
 		      const struct smtp_address *rcpt, struct smtp_reply *ret) TASK_PTR;
+	/* Frees hop->config. */
+	void (*fini)(struct next_hop *hop);
 };
 struct next_hop {
 	const struct next_hop_ops *ops;
-	const char *name;
-	void *config;                           /* made by the kind's own configure function */
+	const char *name;                       /* owned by the config */
+	void *config;                           /* made by the kind's own configure function (smtp_hop.h, maildir_hop.h) */
 	int64_t connect_timeout, command_timeout, data_timeout;
+	unsigned max_rcpts;                     /* in one transaction: more make another group; 0: no limit */
 };
 
 /* Where a delivery stands, for `result`, the summary line, and the delivered journal. */
@@ -68,15 +76,24 @@ struct delivery_params {
 	bool per_recipient;                     /* LMTP: each recipient has its own verdict, nothing is rolled back for another's sake */
 	int64_t deadline;                       /* ns from now until we decide (default SECONDS(240)) */
 };
-/* Delivers to every target of every recipient.  Sets each rcpt->result.  0, or -ECANCELED/-ETIMEDOUT. */
+/* Delivers to every target of every recipient.  Sets each rcpt->result.  0, or -ECANCELED/-ETIMEDOUT of the session: what was delivered by then is
+ * in the journal. */
 TASK_FN int delivery_run(const struct delivery_params *p, struct delivery_outcome *ret) __attribute__((warn_unused_result));
 /* The client is gone before it could read the 250: remember what was delivered so that its retry is not delivered twice. */
 TASK_FN void delivery_unanswered(const struct delivery_params *p, const struct delivery_outcome *o);
 /* :verify */
 TASK_FN int delivery_verify(const struct delivery_target *t, const struct gate_txn *txn, const struct gate_session *session, struct smtp_reply *ret) __attribute__((warn_unused_result));
+/* At RCPT: a next hop has lately refused this recipient when it was too late to refuse it alone, and the client was told to come again: to be
+ * verified now, whether the script says so or not.  Costs nothing when the journal is empty. */
+bool delivery_doubtful(const struct delivery_target *t, const struct gate_txn *txn);
 
-/* Per process, after run_init(): pools, the journal's folder (NULL: no delivered journal). */
-int delivery_init(const char *journal_folder, struct buf *err) __attribute__((warn_unused_result));
+struct delivery_settings {
+	const char *journal_folder;             /* NULL: no delivered journal */
+	int64_t journal_window;                 /* ns its entries count; 0: a day */
+};
+/* Per process, after run_init() and after privileges were dropped.  -errno with a sentence in ERR. */
+int delivery_init(const struct delivery_settings *settings, struct buf *err) __attribute__((warn_unused_result));
+/* Closes the kept connections and the journal.  Before run_fini(). */
 void delivery_fini(void);
 
 #endif
