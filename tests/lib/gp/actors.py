@@ -362,16 +362,17 @@ class Reader:
         return data
 
     def until_dot(self):
-        data = b''
+        end, data, start = b'\r\n.\r\n', bytearray(b'\r\n' + self.rest), 0
         while True:
-            at = self.rest.find(b'\r\n')
-            if at < 0:
-                self.more()
-                continue
-            line, self.rest = self.rest[:at + 2], self.rest[at + 2:]
-            if line == b'.\r\n':
-                return data
-            data += line[1:] if line.startswith(b'.') else line
+            at = data.find(end, start)
+            start = max(0, len(data) - len(end))
+            if at >= 0:
+                self.rest = bytes(data[at + len(end):])
+                return bytes(data[:at + 2]).replace(b'\r\n.', b'\r\n')[2:]
+            got = self.c.recv(65536)
+            if not got:
+                raise Gone
+            data += got
 
 
 class Hop(Actor):
