@@ -12,6 +12,7 @@
 #include "lib/run/stream.h"
 
 struct pool;
+struct pool_conn;
 
 /* Times in ns, FOREVER for no limit. */
 struct pool_params {
@@ -22,6 +23,9 @@ struct pool_params {
 	int64_t max_ttl;                        /* not used again when older than this */
 	unsigned use_limit;                     /* not used again after so many uses; 0: no limit */
 	unsigned max;                           /* connections in use at once, who wants one more waits; 0: no limit */
+	/* Called from wherever a connection is closed (never yields), its stream still open: says QUIT if the protocol has it and there is room for it,
+	 * and frees conn->user.  NULL: nothing of that kind. */
+	void (*closing)(struct pool_conn *conn);
 };
 
 /* What a taker holds. */
@@ -29,6 +33,8 @@ struct pool_conn {
 	struct stream *stream;
 	const struct endpoint *endpoint;
 	bool kept;                              /* has been used before: the peer may have closed it this moment */
+	int64_t idle_since;                     /* when it was given back, for a kept one */
+	void *user;                             /* the taker's own, kept with the connection (what the greeting said); NULL when new */
 	/* private to pool.c */
 	struct list link;
 	struct pool *pool;
