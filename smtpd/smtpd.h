@@ -1,9 +1,10 @@
 /*
  * smtpd.h: the SMTP and LMTP server.
  *
- * One struct smtpd per process holds all its sessions.  A session that waits for its client has no task and no stack: it is
- * parked in the loop; when input arrives a task runs verbs until the input is used up.  What is decided about
- * mail is asked of the listener's script (script.h) and of the gates the script attached (lib/gate).
+ * One struct smtpd per process holds all its sessions.  A session that waits for its client has no task and no
+ * stack: it is parked in the loop; when input arrives a task runs verbs until the input is used up.  What is
+ * decided about mail is asked of the listener's script (script.h) and of the gates the script attached
+ * (lib/gate).
  */
 #ifndef GATEPOST_SMTPD_SMTPD_H
 #define GATEPOST_SMTPD_SMTPD_H
@@ -73,8 +74,9 @@ void smtpd_accept(struct smtpd *srv, const struct smtpd_config *config, int fd, 
 unsigned smtpd_live(const struct smtpd *srv);
 const struct smtpd_counters *smtpd_counters(const struct smtpd *srv);
 
-/* SIGTERM: sessions without a transaction are told 421 4.3.2 and closed, the others when their transaction has ended.  EMPTY(arg) is called
- * from the loop or a task, once, when no session is left (perhaps at once).  The listeners should be closed before. */
+/* SIGTERM: sessions without a transaction are told 421 4.3.2 and closed, the others when their transaction has ended.
+ * EMPTY(arg) is called from the loop or a task, once, when no session is left (perhaps at once); it must not free
+ * SRV. Who still connects is told 421. */
 void smtpd_drain(struct smtpd *srv, void (*empty)(void *arg), void *arg);
 /* Ends every session where it stands: waits return -ECANCELED, clients are told 421 if that does not block. */
 void smtpd_cancel(struct smtpd *srv);

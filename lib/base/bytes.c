@@ -79,40 +79,6 @@ struct bytes bytes_trim(struct bytes b)
 	return b;
 }
 
-/* Length of the UTF-8 sequence at the front of B; 0 if there is none.  The second byte's range keeps out overlong forms,
- * surrogates and what lies beyond U+10FFFF (RFC 3629 section 4). */
-static size_t bytes_utf8_length(struct bytes b)
-{
-	unsigned char c = (unsigned char)b.p[0], low = 0x80, high = 0xbf;
-	size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
-
-	if (n > b.n)
-		return 0;
-	if (c == 0xe0)
-		low = 0xa0;
-	else if (c == 0xed)
-		high = 0x9f;
-	else if (c == 0xf0)
-		low = 0x90;
-	else if (c == 0xf4)
-		high = 0x8f;
-	for (size_t i = 1; i < n; i++, low = 0x80, high = 0xbf)
-		if ((unsigned char)b.p[i] < low || (unsigned char)b.p[i] > high)
-			return 0;
-	return n;
-}
-
-bool bytes_utf8(struct bytes b)
-{
-	while (b.n) {
-		size_t n = bytes_utf8_length(b);
-		if (n == 0)
-			return false;
-		b = bytes_skip(b, n);
-	}
-	return true;
-}
-
 ptrdiff_t bytes_find(struct bytes b, char c)
 {
 	const char *at = b.n ? memchr(b.p, c, b.n) : NULL;

@@ -38,8 +38,6 @@ bool bytes_ends(struct bytes b, struct bytes suffix);
 bool bytes_case_ends(struct bytes b, struct bytes suffix);
 struct bytes bytes_trim(struct bytes b);                /* space, TAB, CR, LF at both ends */
 
-bool bytes_utf8(struct bytes b);                        /* well-formed UTF-8 (RFC 3629); so is plain ASCII */
-
 /* Index of the first (last) byte C, or of the first needle; -1 if there is none. */
 ptrdiff_t bytes_find(struct bytes b, char c);
 ptrdiff_t bytes_rfind(struct bytes b, char c);
