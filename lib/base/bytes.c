@@ -163,6 +163,33 @@ int bytes_hex_to_u64(struct bytes b, uint64_t max, uint64_t *ret)
 	return bytes_to_number(b, 16, max, ret);
 }
 
+/* Bytes of the sequence that begins B, 0 if it is none.  RFC 3629 section 4. */
+static size_t bytes_utf8_sequence(struct bytes b)
+{
+	const unsigned char *p = (const unsigned char *)b.p;
+	if (p[0] < 0x80)
+		return 1;
+	size_t n = p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+	if (n == 0 || n > b.n)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
+	bool surrogate = p[0] == 0xed && p[1] >= 0xa0, beyond = p[0] == 0xf4 && p[1] >= 0x90;
+	return overlong || surrogate || beyond ? 0 : n;
+}
+
+bool bytes_utf8_valid(struct bytes b)
+{
+	for (size_t n; b.n; b = bytes_skip(b, n)) {
+		n = bytes_utf8_sequence(b);
+		if (n == 0)
+			return false;
+	}
+	return true;
+}
+
 char *bytes_dup(struct bytes b)
 {
 	char *s = mem_alloc(b.n + 1);

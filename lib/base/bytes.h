@@ -54,6 +54,9 @@ struct bytes bytes_word(struct bytes *rest);
 int bytes_to_u64(struct bytes b, uint64_t max, uint64_t *ret) __attribute__((warn_unused_result));
 int bytes_hex_to_u64(struct bytes b, uint64_t max, uint64_t *ret) __attribute__((warn_unused_result));
 
+/* UTF-8 as RFC 3629 has it: shortest forms only, no surrogates, nothing over U+10FFFF. */
+bool bytes_utf8_valid(struct bytes b);
+
 /* A new C string, to be freed; a NUL within B ends it early for C, so ask bytes_find(b, 0) where that matters. */
 char *bytes_dup(struct bytes b);
 

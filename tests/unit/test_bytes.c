@@ -139,12 +139,30 @@ static void test_dup(void **state)
 	mem_free(s);
 }
 
+static void test_utf8(void **state)
+{
+	(void)state;
+	static const struct {
+		struct bytes text;
+		bool valid;
+	} cases[] = {
+		{ BYTES(""), true }, { BYTES("a\0b"), true }, { BYTES("\xc3\xa9"), true }, { BYTES("\xed\x9f\xbf\xee\x80\x80"), true },
+		{ BYTES("\xf4\x8f\xbf\xbf"), true }, { BYTES("\x80"), false }, { BYTES("a\xc3"), false }, { BYTES("\xc3("), false },
+		/* "/" in too many bytes, a surrogate, U+110000 */
+		{ BYTES("\xc0\xaf"), false }, { BYTES("\xe0\x80\xaf"), false }, { BYTES("\xf0\x80\x80\xaf"), false },
+		{ BYTES("\xed\xa0\x80"), false }, { BYTES("\xf4\x90\x80\x80"), false }, { BYTES("\xf5\x80\x80\x80"), false },
+	};
+	for (unsigned i = 0; i < COUNT_OF(cases); i++)
+		assert_int_equal(bytes_utf8_valid(cases[i].text), cases[i].valid);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_compare), cmocka_unit_test(test_starts_ends), cmocka_unit_test(test_find),
 		cmocka_unit_test(test_trim),    cmocka_unit_test(test_cut),         cmocka_unit_test(test_word),
 		cmocka_unit_test(test_numbers), cmocka_unit_test(test_dup),
+		cmocka_unit_test(test_utf8),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
