@@ -1,0 +1,191 @@
+/*
+ * pool.c: a list of parked streams, and the endpoints to make more.
+ */
+#include "lib/run/pool.h"
+
+#include "lib/base/assert.h"
+#include "lib/base/mem.h"
+
+#include <errno.h>
+
+/* So long an endpoint that failed is passed over while another works. */
+#define POOL_AVOID SECONDS(10)
+
+struct pool {
+	struct pool_params params;
+	struct list idle;               /* of pool_conn, the youngest first */
+	unsigned idle_count, used;
+	struct cond room;
+	int64_t *avoid_until;           /* of each endpoint; 0: it works */
+};
+
+struct pool *pool_new(const struct pool_params *params)
+{
+	ASSERT(params->endpoint_count > 0);
+	struct pool *p = NEW(struct pool);
+	p->params = *params;
+	p->avoid_until = mem_zalloc(params->endpoint_count * sizeof *p->avoid_until);
+	list_init(&p->idle);
+	cond_init(&p->room);
+	return p;
+}
+
+static void pool_conn_free(struct pool_conn *c)
+{
+	if (list_linked(&c->link))
+		c->pool->idle_count--;
+	list_remove(&c->link);
+	if (c->pool->params.closing)
+		c->pool->params.closing(c);
+	stream_close(&c->stream);
+	mem_free(c);
+}
+
+void pool_free(struct pool **pp)
+{
+	struct pool *p = *pp;
+	if (!p)
+		return;
+	ASSERT(p->used == 0);
+	for (struct pool_conn *c; (c = LIST_FIRST(&p->idle, struct pool_conn, link));) {
+		stream_unpark(c->stream);
+		pool_conn_free(c);
+	}
+	mem_free(p->avoid_until);
+	mem_free(p);
+	*pp = NULL;
+}
+
+/* The peer has closed it, or spoke although nobody asked, or its time is over. */
+static void pool_idle_ended(void *arg, int why)
+{
+	(void)why;
+	pool_conn_free(arg);
+}
+
+static bool pool_worn_out(const struct pool_conn *c)
+{
+	const struct pool_params *params = &c->pool->params;
+	return (params->use_limit && c->uses >= params->use_limit) ||
+	       (params->max_ttl != FOREVER && run_now() - c->born >= params->max_ttl);
+}
+
+/* A kept connection of which nothing is known to be wrong; NULL. */
+static struct pool_conn *pool_take_idle(struct pool *p)
+{
+	struct pool_conn *c;
+
+	while ((c = LIST_FIRST(&p->idle, struct pool_conn, link))) {
+		stream_unpark(c->stream);
+		/* The loop may not have had a turn since the peer closed it. */
+		if (!pool_worn_out(c) && stream_poll(c->stream) == -EAGAIN) {
+			list_remove(&c->link);
+			p->idle_count--;
+			return c;
+		}
+		pool_conn_free(c);
+	}
+	return NULL;
+}
+
+TASK_FN static int pool_connect_one(struct pool *p, unsigned i, struct pool_conn **ret)
+{
+	struct stream *s;
+	struct deadline d;
+
+	deadline_begin(&d, p->params.connect_timeout);
+	int r = stream_connect(&p->params.endpoints[i], NULL, &s);
+	deadline_end(&d);
+	if (r < 0) {
+		p->avoid_until[i] = run_now() + POOL_AVOID;
+		return r;
+	}
+	p->avoid_until[i] = 0;
+	struct pool_conn *c = NEW(struct pool_conn);
+	*c = (struct pool_conn){
+		.stream = s, .endpoint = &p->params.endpoints[i], .pool = p, .endpoint_index = i, .born = run_now()
+	};
+	*ret = c;
+	return 0;
+}
+
+/* In order; those that failed lately only when no other is left. */
+TASK_FN static int pool_connect(struct pool *p, struct pool_conn **ret)
+{
+	int64_t now = run_now();
+	int r = -ECONNREFUSED;
+
+	for (int avoided = 0; avoided <= 1; avoided++)
+		for (unsigned i = 0; i < p->params.endpoint_count; i++) {
+			int64_t until = p->avoid_until[i];
+			bool avoid = until > now;
+			/* One that failed in the first round is avoided for a full POOL_AVOID from now on. */
+			if (avoid != (avoided == 1) || (avoided == 1 && until >= now + POOL_AVOID))
+				continue;
+			r = pool_connect_one(p, i, ret);
+			if (r == 0 || r == -ECANCELED || deadline_left() <= 0)
+				return r;
+		}
+	return r;
+}
+
+TASK_FN int pool_take(struct pool *p, bool fresh, struct pool_conn **ret)
+{
+	while (p->params.max && p->used >= p->params.max) {
+		int r = cond_wait(&p->room);
+		if (r < 0) {
+			/* Whoever gave a connection back may have woken us: pass it on. */
+			cond_signal(&p->room);
+			return r;
+		}
+	}
+	p->used++;
+	struct pool_conn *c = fresh ? NULL : pool_take_idle(p);
+	int r = c ? 0 : pool_connect(p, &c);
+	if (r < 0) {
+		p->used--;
+		cond_signal(&p->room);
+		return r;
+	}
+	c->kept = c->uses++ > 0;
+	*ret = c;
+	return 0;
+}
+
+static struct pool_conn *pool_untake(struct pool_conn **cp)
+{
+	struct pool_conn *c = *cp;
+	*cp = NULL;
+	c->pool->used--;
+	cond_signal(&c->pool->room);
+	return c;
+}
+
+void pool_give(struct pool_conn **cp)
+{
+	struct pool_conn *c = pool_untake(cp);
+	struct pool *p = c->pool;
+
+	/* More than the answer has come, or the end of file behind it: of no use to the next. */
+	if (pool_worn_out(c) || stream_input(c->stream).n || stream_poll(c->stream) != -EAGAIN) {
+		pool_conn_free(c);
+		return;
+	}
+	list_prepend(&p->idle, &c->link);
+	p->idle_count++;
+	c->idle_since = run_now();
+	stream_park(c->stream, p->params.idle == FOREVER ? FOREVER : c->idle_since + p->params.idle, pool_idle_ended, c);
+}
+
+void pool_drop(struct pool_conn **cp, bool failed)
+{
+	struct pool_conn *c = pool_untake(cp);
+	if (failed)
+		c->pool->avoid_until[c->endpoint_index] = run_now() + POOL_AVOID;
+	pool_conn_free(c);
+}
+
+unsigned pool_idle(const struct pool *p)
+{
+	return p->idle_count;
+}
