@@ -24,6 +24,7 @@ struct gate_verdict {
 	enum gate_action action;
 	struct smtp_reply reply;        /* code 0: the stock reply of the action (550 5.7.1, 451 4.7.1, 421 4.7.0) */
 	const char *gate;               /* whose verdict; NULL: the script's */
+	const char *answer;             /* what it said in its own words, for scripts to match (policy: the action); NULL */
 };
 
 /* Edits, also as a bit mask of what was negotiated. */

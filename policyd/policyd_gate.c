@@ -1,0 +1,288 @@
+/*
+ * policyd_gate.c: the policy client as a gate: a question for each stage, and what the answer does.
+ *
+ * The whole of access(5) holds for an answer, but for what policyd_action.c refuses.  Postfix's reach of each action:
+ *	OK, DUNNO		go on; which is which the script may tell by the answer
+ *	DEFER_IF_PERMIT		kept by the chain until the transaction's outcome is known
+ *	PREPEND, HOLD		act on the message; several fields stay in the order they were given, above our own Received
+ *	DISCARD			ends everything, the relay rule included
+ */
+#include "policyd/policyd.h"
+
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "policyd/policyd_action.h"
+#include "policyd/policyd_client.h"
+#include "policyd/policyd_view.h"
+
+#include <errno.h>
+
+struct policyd_config {
+	struct policyd_client *client;
+	char *policy_context, *compatibility_level, *mail_version;
+};
+
+/* One session's.  The last question about a recipient and its answer: two lines of a script that name one server ask once. */
+struct policyd_context {
+	struct buf asked;               /* the request, as sent; empty: nothing is remembered */
+	struct buf action;
+	const struct gate_txn *txn;     /* whose recipient it was, and which: rcpt_seen */
+	unsigned rcpt;
+};
+
+int policyd_configure(const struct policyd_params *params, struct gate *ret, struct buf *err)
+{
+	struct policyd_client *client;
+	int r = policyd_client_new(params, &client, err);
+	if (r < 0)
+		return r;
+	struct policyd_config *config = NEW(struct policyd_config);
+	config->client = client;
+	config->policy_context = mem_strdup(params->policy_context ? params->policy_context : "");
+	config->compatibility_level = mem_strdup(params->compatibility_level ? params->compatibility_level : "3.12");
+	config->mail_version = mem_strdup(params->mail_version ? params->mail_version : "3.12.0");
+
+	ret->ops = &policyd_ops;
+	ret->config = config;
+	ret->total_timeout = FOREVER;
+	for (unsigned stage = 0; stage < GATE_STAGES; stage++)
+		for (unsigned fault = 0; fault < GATE_FAULTS; fault++)
+			ret->on_failure[stage][fault] = policyd_ops.default_on_failure;
+	return 0;
+}
+
+void policyd_unconfigure(struct gate *g)
+{
+	struct policyd_config *config = g->config;
+	policyd_client_free(&config->client);
+	mem_free(config->policy_context);
+	mem_free(config->compatibility_level);
+	mem_free(config->mail_version);
+	mem_free(config);
+	g->config = NULL;
+}
+
+TASK_FN static int policyd_open(const struct gate *g, const struct gate_session *s, void **ret_context)
+{
+	(void)g;
+	(void)s;
+	*ret_context = NEW(struct policyd_context);
+	return 0;
+}
+
+static void policyd_forget(struct policyd_context *c)
+{
+	buf_fini(&c->asked);
+	buf_fini(&c->action);
+	*c = (struct policyd_context){ 0 };
+}
+
+TASK_FN static void policyd_abort(struct gate_call *call, bool committed)
+{
+	(void)committed;
+	policyd_forget(call->context);
+}
+
+TASK_FN static void policyd_close(void *context, bool quit)
+{
+	(void)quit;
+	policyd_forget(context);
+	mem_free(context);
+}
+
+/* ---- what an answer does ---- */
+
+static struct arena *policyd_arena(const struct gate_call *call)
+{
+	return call->txn ? call->txn->arena : call->session->arena;
+}
+
+static void policyd_log(const struct gate_call *call, enum log_level level, const struct policyd_action *a, const char *msg)
+{
+	struct log_line l;
+	log_begin(&l, level, "policy");
+	log_str(&l, "gate", call->gate->name);
+	log_str(&l, "stage", gate_stage_name(call->stage));
+	log_bytes(&l, "action", a->word);
+	if (a->text.n)
+		log_bytes(&l, "text", a->text);
+	log_str(&l, "msg", msg);
+	log_end(&l);
+}
+
+static void policyd_verdict(struct gate_call *call, enum gate_action action, const struct smtp_reply *reply)
+{
+	call->verdict.action = action;
+	if (reply)
+		call->verdict.reply = *reply;
+}
+
+static void policyd_refuse(struct gate_call *call, const struct policyd_action *a)
+{
+	policyd_verdict(call, smtp_reply_permanent(&a->reply) ? GATE_REJECT : GATE_TEMPFAIL, &a->reply);
+}
+
+/* These act on a message, so there must be a transaction; and a header field that is asked for when the message has been
+ * decided upon comes too late in Postfix, not here. */
+static int policyd_edit(struct gate_call *call, const struct policyd_action *a)
+{
+	struct bytes name, value;
+
+	if (!call->txn) {
+		policyd_log(call, LOG_LEVEL_WARNING, a, "ignored: there is no message before MAIL");
+		return 0;
+	}
+	if (a->kind == POLICYD_HOLD) {
+		call->negotiated = GATE_EDIT_HOLD;
+		return gate_edit_hold(call, a->text.n ? a->text : BYTES("policy server"));
+	}
+	if (policyd_action_header(a->text, &name, &value) < 0) {
+		policyd_log(call, LOG_LEVEL_WARNING, a, "ignored: the text is no header field");
+		return 0;
+	}
+	call->negotiated = GATE_EDIT_HEADER_ADD | GATE_EDIT_HEADER_INSERT;
+	return gate_edit_header_insert(call, 0, name, value, false);
+}
+
+static int policyd_apply(struct gate_call *call, const struct policyd_action *a)
+{
+	switch (a->kind) {
+	case POLICYD_DUNNO:
+	case POLICYD_OK:
+		return 0;
+	case POLICYD_REPLY:
+		policyd_refuse(call, a);
+		return 0;
+	case POLICYD_DISCONNECT:
+		policyd_verdict(call, GATE_DISCONNECT, &a->reply);
+		return 0;
+	case POLICYD_DEFER_IF_PERMIT:
+		call->defer_if_permit = a->reply;
+		return 0;
+	case POLICYD_DEFER_IF_REJECT:
+		call->defer_if_reject = a->reply;
+		return 0;
+	case POLICYD_PREPEND:
+	case POLICYD_HOLD:
+		return policyd_edit(call, a);
+	case POLICYD_DISCARD:
+		policyd_verdict(call, GATE_DISCARD, NULL);
+		return 0;
+	case POLICYD_WARN:
+		policyd_log(call, LOG_LEVEL_WARNING, a, NULL);
+		return 0;
+	case POLICYD_INFO:
+		policyd_log(call, LOG_LEVEL_INFO, a, NULL);
+		return 0;
+	case POLICYD_UNSUPPORTED:
+		policyd_log(call, LOG_LEVEL_WARNING, a, "not an action that is supported here: say it in the script");
+		policyd_refuse(call, a);
+		return 0;
+	}
+	return -EPROTO;
+}
+
+/* ---- asking ---- */
+
+static int policyd_fail(struct gate_call *call, int r, struct policyd_failure f)
+{
+	if (r != -ECANCELED) {
+		call->fault = f.fault;
+		call->fault_text = f.why;
+		/* Postfix's default action is 451 4.3.5 Server configuration problem. */
+		call->misconfigured = f.fault == GATE_FAULT_PROTOCOL;
+	}
+	return r;
+}
+
+/* Only RCPT: whatever else is asked twice is another event (a second EHLO, another MAIL). */
+static bool policyd_known(const struct policyd_context *c, const struct gate_call *call, const struct buf *request)
+{
+	return call->stage == GATE_RCPT && c->asked.n && c->txn == call->txn && c->rcpt == call->txn->rcpt_seen &&
+	       bytes_eq(buf_bytes(&c->asked), buf_bytes(request));
+}
+
+static void policyd_remember(struct policyd_context *c, const struct gate_call *call, struct buf *request, struct bytes action)
+{
+	policyd_forget(c);
+	if (call->stage != GATE_RCPT)
+		return;
+	c->asked = *request;
+	*request = (struct buf){ 0 };
+	buf_add(&c->action, action);
+	c->txn = call->txn;
+	c->rcpt = call->txn->rcpt_seen;
+}
+
+/* AGAIN: the answer is an old one: it refuses as before, but its field is in the header and its warning in the log. */
+static int policyd_answer(struct gate_call *call, struct bytes text, bool again)
+{
+	struct policyd_action a;
+	bool utf8 = call->txn && call->txn->sender.smtputf8;
+
+	if (utf8 && !bytes_utf8_valid(text))
+		return policyd_fail(call, -EPROTO, (struct policyd_failure){ GATE_FAULT_PROTOCOL, "the action is not UTF-8" });
+	text = arena_bytes(policyd_arena(call), text);
+	call->verdict.answer = text.p;
+	policyd_action_parse(text, policyd_arena(call), &a);
+	bool once = a.kind == POLICYD_PREPEND || a.kind == POLICYD_HOLD || a.kind == POLICYD_WARN || a.kind == POLICYD_INFO;
+	if (again && once)
+		return 0;
+	int r = policyd_apply(call, &a);
+	return r < 0 ? policyd_fail(call, r, (struct policyd_failure){ GATE_FAULT_EDIT, strerror(-r) }) : 0;
+}
+
+TASK_FN static int policyd_ask(struct gate_call *call, struct buf *request)
+{
+	const struct policyd_config *config = call->gate->config;
+	struct policyd_context *context = call->context;
+	struct policyd_failure failure = { GATE_FAULT_NONE, NULL };
+	struct policyd_reply reply = { 0 };
+
+	if (policyd_known(context, call, request))
+		return policyd_answer(call, buf_bytes(&context->action), true);
+	int r = policyd_client_ask(config->client, buf_bytes(request), &reply, &failure);
+	if (r < 0)
+		r = policyd_fail(call, r, failure);
+	else {
+		policyd_remember(context, call, request, buf_bytes(&reply.action));
+		r = policyd_answer(call, buf_bytes(&reply.action), false);
+	}
+	policyd_reply_fini(&reply);
+	return r;
+}
+
+TASK_FN static int policyd_event(struct gate_call *call)
+{
+	const struct policyd_config *config = call->gate->config;
+	struct policyd_view view = { 0 };
+	struct buf request = { 0 };
+
+	int r = policyd_view_render(&view, call);
+	if (r < 0) {
+		call->fault = GATE_FAULT_PROTOCOL;
+		call->fault_text = "policy servers are not asked at this stage";
+		return r;
+	}
+	view.request.policy_context = config->policy_context;
+	view.request.compatibility_level = config->compatibility_level;
+	view.request.mail_version = config->mail_version;
+	policyd_codec_request(&view.request, &request);
+	policyd_view_fini(&view);
+	r = policyd_ask(call, &request);
+	buf_fini(&request);
+	return r;
+}
+
+#define POLICYD_STAGE(stage) (1u << (stage))
+
+const struct gate_ops policyd_ops = {
+	.kind = "policy",
+	.open = policyd_open,
+	.event = policyd_event,
+	.abort = policyd_abort,
+	.close = policyd_close,
+	.stages = POLICYD_STAGE(GATE_CONNECT) | POLICYD_STAGE(GATE_EHLO) | POLICYD_STAGE(GATE_AUTH) | POLICYD_STAGE(GATE_MAIL) |
+		  POLICYD_STAGE(GATE_RCPT) | POLICYD_STAGE(GATE_DATA) | POLICYD_STAGE(GATE_MESSAGE) | POLICYD_STAGE(GATE_VRFY),
+	.default_on_failure = GATE_ON_FAILURE_TEMPFAIL,
+};

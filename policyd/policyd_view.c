@@ -1,0 +1,150 @@
+/*
+ * policyd_view.c: the attributes at each stage, as Postfix's smtpd fills them in.
+ *
+ * What is known when, seen on Postfix 3.7:
+ *	instance	from the moment MAIL was accepted, so not at MAIL itself; at VRFY only within a transaction
+ *	queue_id	once a recipient was accepted, so not for the first one
+ *	recipient	at RCPT and VRFY; at DATA and END-OF-MESSAGE when there is exactly one
+ *	recipient_count	0 before DATA
+ *	size		as declared, at END-OF-MESSAGE as received
+ *	helo_name	in full at HELO and EHLO; later with '?' for what has a meaning in addresses
+ */
+#include "policyd/policyd_view.h"
+
+#include "lib/base/assert.h"
+
+#include <errno.h>
+
+static const char *policyd_view_state(const struct gate_call *call)
+{
+	switch (call->stage) {
+	case GATE_CONNECT:
+		return "CONNECT";
+	case GATE_EHLO:
+		return call->session->protocol == GATE_SMTP ? "HELO" : call->session->protocol == GATE_LMTP ? "LHLO" : "EHLO";
+	case GATE_AUTH:
+		return "AUTH";
+	case GATE_MAIL:
+		return "MAIL";
+	case GATE_RCPT:
+		return "RCPT";
+	case GATE_DATA:
+		return "DATA";
+	case GATE_MESSAGE:
+		return "END-OF-MESSAGE";
+	case GATE_VRFY:
+		return "VRFY";
+	default:
+		return NULL;
+	}
+}
+
+/* Postfix changes the protocol only after it has accepted EHLO: the first EHLO is still asked about as SMTP. */
+static const char *policyd_view_protocol(const struct gate_call *call)
+{
+	enum gate_protocol protocol = call->session->protocol;
+	if (protocol == GATE_LMTP)
+		return "LMTP";
+	return call->stage == GATE_CONNECT || call->stage == GATE_EHLO || protocol == GATE_SMTP ? "SMTP" : "ESMTP";
+}
+
+static void policyd_view_session(struct policyd_request *r, const struct gate_session *s)
+{
+	r->client_address = s->client_ip;
+	r->client_name = s->client_name;
+	r->client_port = s->client_port;
+	r->reverse_client_name = s->client_ptr;
+	r->server_address = s->server_ip;
+	r->server_port = net_addr_port(&s->server);
+	r->sasl_method = s->auth_mechanism;
+	/* Both of Postfix's SASL libraries give the identity that was asked for as the user name. */
+	r->sasl_username = s->auth_author ? s->auth_author : s->auth_user;
+}
+
+static void policyd_view_tls(struct policyd_request *r, const struct tls_info *t)
+{
+	if (!t)
+		return;
+	r->encryption_protocol = t->protocol;
+	r->encryption_cipher = t->cipher;
+	r->encryption_keysize = (unsigned)t->cipher_bits;
+	r->tls_sni = t->server_name;
+	/* The names in a certificate are only worth telling when somebody trusted vouches for them; its fingerprint speaks for itself. */
+	r->ccert_subject = t->peer_verified ? t->peer_subject : NULL;
+	r->ccert_issuer = t->peer_verified ? t->peer_issuer : NULL;
+	r->ccert_fingerprint = t->peer_fingerprint;
+	r->ccert_pubkey_fingerprint = t->peer_key_fingerprint;
+}
+
+static void policyd_view_helo(struct policyd_view *v, const struct gate_call *call)
+{
+	const char *helo = call->session->helo;
+	if (!helo || call->stage == GATE_CONNECT)
+		return;
+	for (const char *p = helo; *p; p++)
+		buf_add_char(&v->helo, call->stage != GATE_EHLO && strchr(" <>()\\\";@", *p) ? '?' : *p);
+	v->request.helo_name = buf_str(&v->helo);
+}
+
+/* AUTH=<> says that the sender is not known, which is what an empty value says too. */
+static struct bytes policyd_view_sasl_sender(const struct smtp_path *sender)
+{
+	return bytes_eq(sender->auth, BYTES("<>")) ? (struct bytes){ NULL, 0 } : sender->auth;
+}
+
+static const struct smtp_address *policyd_view_only_rcpt(const struct gate_txn *t)
+{
+	return t->rcpt_count == 1 ? &LIST_FIRST(&t->rcpts, struct gate_rcpt, link)->path.address : NULL;
+}
+
+static void policyd_view_txn(struct policyd_request *r, const struct gate_call *call)
+{
+	const struct gate_txn *t = call->txn;
+	bool content = call->stage == GATE_DATA || call->stage == GATE_MESSAGE;
+
+	r->sender = &t->sender.address;
+	r->sasl_sender = policyd_view_sasl_sender(&t->sender);
+	r->instance = t->sender_accepted ? t->instance : NULL;
+	r->queue_id = t->rcpt_count ? t->id : NULL;
+	r->size = call->stage == GATE_MESSAGE ? mail_received_size(t->mail) : t->sender.size;
+	r->recipient_count = content ? t->rcpt_count : 0;
+	if (call->stage == GATE_RCPT)
+		r->recipient = &call->rcpt->path.address;
+	else if (content)
+		r->recipient = policyd_view_only_rcpt(t);
+}
+
+/* VRFY <a@b>, VRFY a@b, or just a word. */
+static void policyd_view_vrfy(struct policyd_view *v, struct bytes argument)
+{
+	if (bytes_starts(argument, BYTES("<")) && bytes_ends(argument, BYTES(">")))
+		argument = bytes_skip(bytes_first(argument, argument.n - 1), 1);
+	if (smtp_address_parse(argument, &v->arena, &v->verified) < 0)
+		v->verified = (struct smtp_address){ .address = argument, .local = argument };
+	v->request.recipient = &v->verified;
+}
+
+int policyd_view_render(struct policyd_view *v, const struct gate_call *call)
+{
+	struct policyd_request *r = &v->request;
+
+	r->protocol_state = policyd_view_state(call);
+	if (!r->protocol_state)
+		return -EINVAL;
+	r->protocol_name = policyd_view_protocol(call);
+	policyd_view_session(r, call->session);
+	policyd_view_tls(r, call->session->tls);
+	policyd_view_helo(v, call);
+	if (call->txn)
+		policyd_view_txn(r, call);
+	if (call->stage == GATE_VRFY)
+		policyd_view_vrfy(v, call->line);
+	return 0;
+}
+
+void policyd_view_fini(struct policyd_view *v)
+{
+	buf_fini(&v->helo);
+	arena_fini(&v->arena);
+	*v = (struct policyd_view){ 0 };
+}

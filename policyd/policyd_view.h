@@ -1,0 +1,21 @@
+/*
+ * policyd_view.h: the view of a session and its transaction as policy attributes.
+ */
+#ifndef GATEPOST_POLICYD_POLICYD_VIEW_H
+#define GATEPOST_POLICYD_POLICYD_VIEW_H
+
+#include "lib/gate/gate.h"
+#include "policyd/policyd_codec.h"
+
+/* What must live as long as the request does. */
+struct policyd_view {
+	struct policyd_request request;
+	struct smtp_address verified;           /* VRFY's argument */
+	struct buf helo;
+	struct arena arena;
+};
+/* Fills VIEW (all-zero before) for one call.  -EINVAL: there is no such question at this stage. */
+int policyd_view_render(struct policyd_view *view, const struct gate_call *call) __attribute__((warn_unused_result));
+void policyd_view_fini(struct policyd_view *view);
+
+#endif
