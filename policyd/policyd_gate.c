@@ -220,7 +220,7 @@ static int policyd_answer(struct gate_call *call, struct bytes text, bool again)
 	struct policyd_action a;
 	bool utf8 = call->txn && call->txn->sender.smtputf8;
 
-	if (utf8 && !bytes_utf8_valid(text))
+	if (utf8 && !bytes_utf8(text))
 		return policyd_fail(call, -EPROTO, (struct policyd_failure){ GATE_FAULT_PROTOCOL, "the action is not UTF-8" });
 	text = arena_bytes(policyd_arena(call), text);
 	call->verdict.answer = text.p;

@@ -79,6 +79,40 @@ struct bytes bytes_trim(struct bytes b)
 	return b;
 }
 
+/* Length of the UTF-8 sequence at the front of B; 0 if there is none.  The second byte's range keeps out overlong forms,
+ * surrogates and what lies beyond U+10FFFF (RFC 3629 section 4). */
+static size_t bytes_utf8_length(struct bytes b)
+{
+	unsigned char c = (unsigned char)b.p[0], low = 0x80, high = 0xbf;
+	size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+
+	if (n > b.n)
+		return 0;
+	if (c == 0xe0)
+		low = 0xa0;
+	else if (c == 0xed)
+		high = 0x9f;
+	else if (c == 0xf0)
+		low = 0x90;
+	else if (c == 0xf4)
+		high = 0x8f;
+	for (size_t i = 1; i < n; i++, low = 0x80, high = 0xbf)
+		if ((unsigned char)b.p[i] < low || (unsigned char)b.p[i] > high)
+			return 0;
+	return n;
+}
+
+bool bytes_utf8(struct bytes b)
+{
+	while (b.n) {
+		size_t n = bytes_utf8_length(b);
+		if (n == 0)
+			return false;
+		b = bytes_skip(b, n);
+	}
+	return true;
+}
+
 ptrdiff_t bytes_find(struct bytes b, char c)
 {
 	const char *at = b.n ? memchr(b.p, c, b.n) : NULL;
@@ -161,33 +195,6 @@ int bytes_to_u64(struct bytes b, uint64_t max, uint64_t *ret)
 int bytes_hex_to_u64(struct bytes b, uint64_t max, uint64_t *ret)
 {
 	return bytes_to_number(b, 16, max, ret);
-}
-
-/* Bytes of the sequence that begins B, 0 if it is none.  RFC 3629 section 4. */
-static size_t bytes_utf8_sequence(struct bytes b)
-{
-	const unsigned char *p = (const unsigned char *)b.p;
-	if (p[0] < 0x80)
-		return 1;
-	size_t n = p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
-	if (n == 0 || n > b.n)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-	bool surrogate = p[0] == 0xed && p[1] >= 0xa0, beyond = p[0] == 0xf4 && p[1] >= 0x90;
-	return overlong || surrogate || beyond ? 0 : n;
-}
-
-bool bytes_utf8_valid(struct bytes b)
-{
-	for (size_t n; b.n; b = bytes_skip(b, n)) {
-		n = bytes_utf8_sequence(b);
-		if (n == 0)
-			return false;
-	}
-	return true;
 }
 
 char *bytes_dup(struct bytes b)

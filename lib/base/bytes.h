@@ -38,6 +38,8 @@ bool bytes_ends(struct bytes b, struct bytes suffix);
 bool bytes_case_ends(struct bytes b, struct bytes suffix);
 struct bytes bytes_trim(struct bytes b);                /* space, TAB, CR, LF at both ends */
 
+bool bytes_utf8(struct bytes b);                        /* well-formed UTF-8 (RFC 3629); so is plain ASCII */
+
 /* Index of the first (last) byte C, or of the first needle; -1 if there is none. */
 ptrdiff_t bytes_find(struct bytes b, char c);
 ptrdiff_t bytes_rfind(struct bytes b, char c);
@@ -53,9 +55,6 @@ struct bytes bytes_word(struct bytes *rest);
 /* All of B is decimal digits (hexadecimal digits) and at most MAX: 0, else -EINVAL, or -ERANGE when too large. */
 int bytes_to_u64(struct bytes b, uint64_t max, uint64_t *ret) __attribute__((warn_unused_result));
 int bytes_hex_to_u64(struct bytes b, uint64_t max, uint64_t *ret) __attribute__((warn_unused_result));
-
-/* UTF-8 as RFC 3629 has it: shortest forms only, no surrogates, nothing over U+10FFFF. */
-bool bytes_utf8_valid(struct bytes b);
 
 /* A new C string, to be freed; a NUL within B ends it early for C, so ask bytes_find(b, 0) where that matters. */
 char *bytes_dup(struct bytes b);

@@ -16,7 +16,11 @@ struct smtp_address {
 };
 
 /* `local@domain`, also a bare `local`; an address literal `[192.0.2.1]` or `[IPv6:...]` is a domain.  -EINVAL for anything
- * the grammar does not allow (lengths of RFC 5321 4.5.3.1 included).  A trailing dot of the domain is dropped. */
+ * the grammar does not allow.  A trailing dot of the domain is dropped.
+ *
+ * As Postfix, and because such addresses exist: dots may stand anywhere in the local part, and it may be longer than 64 octets
+ * (SRS, VERP) as long as the path with its brackets keeps to 256 (RFC 5321 4.5.3.1.3).  Domains may hold '_'.  A domain of
+ * digits and dots is no address literal and is refused. */
 int smtp_address_parse(struct bytes text, struct arena *arena, struct smtp_address *ret) __attribute__((warn_unused_result));
 
 /* Same local part to the byte, same domain without case. */

@@ -1,5 +1,5 @@
 /*
- * command.h: what a client says (RFC 5321 section 4.1, the ESMTP parameters of RFC 1870, 3461, 6152, 3030, 4954, 6531, 4865).
+ * command.h: what a client says (RFC 5321 section 4.1, the ESMTP parameters of RFC 1870, 3461, 6152, 3030, 4954, 6531).
  */
 #ifndef GATEPOST_SMTP_COMMAND_H
 #define GATEPOST_SMTP_COMMAND_H
@@ -21,13 +21,13 @@ enum { SMTP_NOTIFY_NEVER = 1, SMTP_NOTIFY_SUCCESS = 2, SMTP_NOTIFY_FAILURE = 4, 
 
 /* A MAIL or RCPT command.  All lives in the arena. */
 struct smtp_path {
-	struct bytes raw;               /* "<a@b>" exactly as typed, brackets included: what milters are shown */
+	struct bytes raw;               /* "<a@b>" exactly as typed, brackets added if they were missing: what milters are shown */
 	struct smtp_address address;
 	struct smtp_param *params;
 	unsigned param_count;
 
 	/* MAIL */
-	uint64_t size;                  /* SIZE=; 0: not declared */
+	uint64_t size;                  /* SIZE=; 0: not declared; UINT64_MAX: that or more */
 	enum smtp_body body;
 	bool body_given, smtputf8;
 	bool ret_full, ret_headers;     /* RET= */
@@ -47,7 +47,8 @@ enum smtp_verb { SMTP_MAIL, SMTP_RCPT };
 int smtp_path_parse(enum smtp_verb verb, struct bytes argument, bool strict, struct arena *arena, struct smtp_path *ret,
 		    struct smtp_reply *ret_error) __attribute__((warn_unused_result));
 
-/* xtext of RFC 3461 section 4. */
+/* xtext of RFC 3461 section 4.  Decoding: -EINVAL for a '+' without two hexadecimal digits, and for bytes that are not graphic
+ * ASCII.  A bare '=' passes, although the RFC wants it encoded: clients do not, and Postfix does not mind. */
 void smtp_xtext_encode(struct bytes in, struct buf *out);
 int smtp_xtext_decode(struct bytes in, struct buf *out) __attribute__((warn_unused_result));
 

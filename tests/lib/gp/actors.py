@@ -381,12 +381,12 @@ class Hop(Actor):
     CAPS = 'PIPELINING, 8BITMIME, SIZE, DSN, ENHANCEDSTATUSCODES, SMTPUTF8'
 
     def __init__(self, name, folder, lmtp, kind='unix'):
-        self.lmtp, self.messages = lmtp, []
+        self.lmtp, self.messages, self.envelopes = lmtp, [], []         # an envelope for each message: (sender, [recipients])
         super().__init__(name, folder, kind)
 
     def handle(self, c):
         self.act(c, 'CONNECT', ['220 hop ready'])
-        reader, rcpts, chunks = Reader(c), [], b''
+        reader, sender, rcpts, chunks = Reader(c), '', [], b''
         default = {'MAIL': '250 2.1.0 sender ok', 'RCPT': '250 2.1.5 recipient ok', 'DATA': '354 go on', 'QUIT': '221 2.0.0 bye',
                    'EHLO': self.ehlo(), 'LHLO': self.ehlo(), 'BDAT': '250 2.0.0 chunk'}
         while True:
@@ -396,18 +396,18 @@ class Hop(Actor):
                 chunks += reader.take(int(line.split()[1]))
             self.record(line)
             if verb == 'BDAT' and line.upper().endswith(' LAST'):
-                self.content(c, chunks, rcpts)
+                self.content(c, chunks, sender, rcpts)
                 rcpts, chunks = [], b''
                 continue
             if verb in ('MAIL', 'RSET'):
-                rcpts, chunks = [], b''
+                sender, rcpts, chunks = self.path(line), [], b''
             refused = verb == 'DATA' and not rcpts
             actions = self.find(line, ['503 5.5.1 no recipients' if refused else default.get(verb, '250 2.0.0 ok')])
             self.perform(c, actions)
             if verb == 'RCPT' and actions[0].startswith('2'):
-                rcpts.append(line)
+                rcpts.append(self.path(line))
             if verb == 'DATA' and actions[0].startswith('354'):
-                self.content(c, reader.until_dot(), rcpts)
+                self.content(c, reader.until_dot(), sender, rcpts)
                 rcpts = []
             if verb == 'QUIT':
                 raise Gone
@@ -415,13 +415,18 @@ class Hop(Actor):
     def ehlo(self):
         return '\n'.join(['250', 'hop'] + re.split(r' *, *', self.settings.get('caps', self.CAPS)))
 
-    def content(self, c, data, rcpts):
+    @staticmethod
+    def path(line):
+        return (re.search(r'<.*?>', line) or [''])[0]
+
+    def content(self, c, data, sender, rcpts):
         with self.changed:
             self.messages.append(data)
+            self.envelopes.append((sender, list(rcpts)))
         self.record('MESSAGE %d' % len(data))
         if self.lmtp:
             for r in rcpts:
-                self.perform(c, self.find('MESSAGE ' + r.split(':', 1)[1].split(' ')[0], ['250 2.0.0 saved']))
+                self.perform(c, self.find('MESSAGE ' + r, ['250 2.0.0 saved']))
         else:
             self.perform(c, self.find('MESSAGE', ['250 2.0.0 taken']))
 
