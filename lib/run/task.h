@@ -40,13 +40,14 @@ void run_clock_advance(int64_t ns);
 #define FOREVER INT64_MAX
 
 /* A function called from the loop (never in a task) after DELAY ns, once.  timer_stop() is harmless when not armed. */
-struct timer {
-	void *event;
+struct timer {                          /* all zero: not armed */
+	int64_t at;
 	void (*fn)(void *arg);
 	void *arg;
+	unsigned slot;                  /* its place in the loop's heap; 0: none */
 };
 void timer_start(struct timer *t, int64_t delay, void (*fn)(void *arg), void *arg);
-void timer_stop(struct timer *t);       /* disarms and frees what the loop holds */
+void timer_stop(struct timer *t);       /* disarms: the loop forgets T */
 
 /* A function called from the loop for a signal (SIGTERM, SIGHUP, SIGCHLD...), for the life of the process. */
 int run_on_signal(int signo, void (*fn)(void *arg), void *arg) __attribute__((warn_unused_result));
@@ -79,6 +80,10 @@ void task_spawn_fn(struct task_group *group, const char *name, void (*fn)(void *
 void task_start_fn(struct task_group *group, const char *name, void (*fn)(void *), void *arg);
 #define task_start(group, name, fn, arg)                                                                         \
 	task_start_fn((group), (name), (void (*)(void *))(1 ? (fn) : (void (*)(__typeof__(arg)))0), (arg))
+
+/* Runs FN(arg) on the loop's large stack and comes back: for what goes deep (OpenSSL, PCRE, a crypt), so that the pages
+ * of the small stacks stay untouched.  FN must not yield.  Outside a task it is simply called. */
+void task_deep(void (*fn)(void *arg), void *arg);
 
 bool task_running(void);                /* are we in a task? */
 bool task_canceled(void);               /* the running task's group has been cancelled */
