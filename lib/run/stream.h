@@ -58,7 +58,9 @@ void stream_put(struct stream *s, struct bytes b);
 void stream_putf(struct stream *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 size_t stream_unsent(const struct stream *s);
 TASK_FN int stream_flush(struct stream *s) __attribute__((warn_unused_result));
-/* The buffered output and then these slices, in as few writes as the kernel allows, without copying what is large. */
+/* The buffered output and then these slices, in as few writes as the kernel allows, without copying what is large.  When
+ * cut short amid the slices the stream is torn: every later write is -EPIPE.  A task that is cancelled already still
+ * sends what goes without waiting, and sees -ECANCELED. */
 TASK_FN int stream_writev(struct stream *s, const struct iovec *iov, unsigned n) __attribute__((warn_unused_result));
 
 /* ---- parking: waiting for input without a stack ---- */

@@ -1,0 +1,162 @@
+/*
+ * endpoint.c: endpoints as users write them.
+ */
+#include "lib/base/mem.h"
+#include "lib/run/net.h"
+
+#include <errno.h>
+#include <netdb.h>
+
+__attribute__((format(printf, 2, 3))) static int refuse(struct buf *err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vprintf(err, fmt, ap);
+	va_end(ap);
+	return -EINVAL;
+}
+
+static int service_port(const char *name, uint16_t *ret)
+{
+	struct servent entry, *found;
+	char space[1024];
+
+	if (getservbyname_r(name, "tcp", &entry, space, sizeof space, &found) || !found)
+		return -EINVAL;
+	*ret = ntohs((uint16_t)found->s_port);
+	return 0;
+}
+
+static int parse_port(struct bytes text, uint16_t *ret, struct buf *err)
+{
+	uint64_t port;
+	char *name;
+	int r = bytes_to_u64(text, UINT16_MAX, &port);
+
+	if (!r && port) {
+		*ret = (uint16_t)port;
+		return 0;
+	}
+	name = bytes_dup(text);
+	r = r == -EINVAL && text.n ? service_port(name, ret) : -EINVAL;
+	mem_free(name);
+	if (r)
+		return refuse(err, "\"%.*s\" is not a port", BYTES_ARG(text));
+	return 0;
+}
+
+static int parse_unix(struct bytes path, struct endpoint *ret, struct buf *err)
+{
+	if (!path.n)
+		return refuse(err, "the path of the unix socket is missing");
+	if (path.n >= sizeof((struct sockaddr_un *)NULL)->sun_path)
+		return refuse(err, "the path of the unix socket is longer than %zu bytes",
+		    sizeof((struct sockaddr_un *)NULL)->sun_path - 1);
+	ret->kind = ENDPOINT_UNIX;
+	ret->path = bytes_dup(path);
+	return 0;
+}
+
+static bool plausible_host(struct bytes host)
+{
+	for (size_t i = 0; i < host.n; i++)
+		if ((unsigned char)host.p[i] <= ' ' || strchr("[]@/,;\"'\\\177", host.p[i]))
+			return false;
+	return host.n && host.n <= 255;
+}
+
+/* "HOST:PORT", "[2001:db8::1]:PORT" or without the port: *RET_PORT is then empty, p == NULL. */
+static int split_host(struct bytes text, struct bytes *ret_host, struct bytes *ret_port, struct buf *err)
+{
+	ptrdiff_t colon = bytes_rfind(text, ':');
+	struct bytes host = text, port = { NULL, 0 };
+
+	if (text.n && text.p[0] == '[') {
+		ptrdiff_t close = bytes_find(text, ']');
+
+		if (close < 0)
+			return refuse(err, "\"[\" without \"]\"");
+		host = bytes_make(text.p + 1, (size_t)close - 1);
+		text = bytes_skip(text, (size_t)close + 1);
+		if (text.n && text.p[0] != ':')
+			return refuse(err, "\"%.*s\" stands where \":PORT\" is expected", BYTES_ARG(text));
+		if (text.n)
+			port = bytes_skip(text, 1);
+	} else if (colon >= 0) {
+		host = bytes_first(text, (size_t)colon);
+		port = bytes_skip(text, (size_t)colon + 1);
+		if (bytes_find(host, ':') >= 0)
+			return refuse(err, "an IPv6 address is written in brackets: [%.*s]", BYTES_ARG(text));
+	}
+	*ret_host = host;
+	*ret_port = port;
+	return 0;
+}
+
+static int parse_inet(struct bytes text, uint16_t default_port, struct endpoint *ret, struct buf *err)
+{
+	struct bytes host, port = { NULL, 0 };
+	ptrdiff_t at = bytes_find(text, '@');
+	int r;
+
+	if (at >= 0) {
+		port = bytes_first(text, (size_t)at);
+		host = bytes_skip(text, (size_t)at + 1);
+		if (host.n > 1 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+			host = bytes_make(host.p + 1, host.n - 2);
+	} else if ((r = split_host(text, &host, &port, err))) {
+		return r;
+	}
+	if (!plausible_host(host))
+		return refuse(err, "\"%.*s\" is not a host name or address", BYTES_ARG(host));
+	if (!port.p && !default_port)
+		return refuse(err, "the port is missing");
+	ret->port = default_port;
+	if (port.p && (r = parse_port(port, &ret->port, err)))
+		return r;
+	ret->kind = ENDPOINT_INET;
+	ret->host = bytes_dup(host);
+	return 0;
+}
+
+int endpoint_parse(struct bytes text, uint16_t default_port, struct endpoint *ret, struct buf *err)
+{
+	static const struct {
+		struct bytes prefix;
+		enum endpoint_kind kind;
+	} kinds[] = {
+		{ { "unix:", 5 }, ENDPOINT_UNIX },
+		{ { "local:", 6 }, ENDPOINT_UNIX },
+		{ { "inet:", 5 }, ENDPOINT_INET },
+		{ { "inet6:", 6 }, ENDPOINT_INET },
+	};
+	struct endpoint e = { .kind = ENDPOINT_INET };
+	struct bytes rest = text;
+	int r;
+
+	if (bytes_find(text, '\0') >= 0)
+		return refuse(err, "an endpoint holds no NUL");
+	for (size_t i = 0; i < COUNT_OF(kinds); i++)
+		if (bytes_starts(text, kinds[i].prefix)) {
+			e.kind = kinds[i].kind;
+			rest = bytes_skip(text, kinds[i].prefix.n);
+			break;
+		}
+	if (rest.p == text.p && text.n && text.p[0] == '/')
+		return refuse(err, "a unix socket is written unix:%.*s", BYTES_ARG(text));
+	r = e.kind == ENDPOINT_UNIX ? parse_unix(rest, &e, err) : parse_inet(rest, default_port, &e, err);
+	if (r)
+		return r;
+	e.text = bytes_dup(text);
+	*ret = e;
+	return 0;
+}
+
+void endpoint_fini(struct endpoint *e)
+{
+	mem_free(e->host);
+	mem_free(e->path);
+	mem_free(e->text);
+	memset(e, 0, sizeof *e);
+}

@@ -1,0 +1,136 @@
+/*
+ * stream.c: streams and the loop: how they begin, wait and end.
+ */
+#include "lib/base/assert.h"
+#include "lib/run/stream_impl.h"
+
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *s = arg;
+
+	(void)fd;
+	if (what & EV_CLOSED)
+		s->hung_up = true;
+	if (what & (EV_READ | EV_CLOSED))
+		s->readable = true;
+	if (what & EV_WRITE)
+		s->writable = true;
+	/* TLS may have to write in order to read, and the other way round. */
+	if (s->reader && (s->readable || s->tls))
+		task_wake(s->reader);
+	if (s->writer && (s->writable || s->tls))
+		task_wake(s->writer);
+	if (s->park_fn && s->readable)
+		stream_parked_event(s);
+}
+
+static void watch(struct stream *s, short what)
+{
+	event_assign(&s->event, loop.base, s->fd, what | EV_READ | EV_CLOSED | EV_ET | EV_PERSIST, on_event, s);
+	if (event_add(&s->event, NULL))
+		s->in_error = s->out_error = -EBADF;
+}
+
+/* A unix socket that is watched for writing wakes us each time the peer has read, so only those that ever were full
+ * are. */
+void stream_watch_write(struct stream *s)
+{
+	if (s->watch_write)
+		return;
+	s->watch_write = true;
+	event_del(&s->event);
+	watch(s, EV_WRITE);
+}
+
+struct stream *stream_new(int fd)
+{
+	struct stream *s = NEW(struct stream);
+	int on = 1;
+
+	s->fd = fd;
+	s->writable = true;
+	ioctl(fd, FIONBIO, &on);
+	/* Fails on a unix socket, which has no Nagle to turn off. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	watch(s, 0);
+	return s;
+}
+
+int stream_pair(struct stream **ret_a, struct stream **ret_b)
+{
+	int fd[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd))
+		return -errno;
+	*ret_a = stream_new(fd[0]);
+	*ret_b = stream_new(fd[1]);
+	return 0;
+}
+
+void stream_close(struct stream **sp)
+{
+	struct stream *s = *sp;
+
+	if (!s)
+		return;
+	ASSERT(!s->reader && !s->writer);
+	*sp = NULL;
+	if (s->tls)
+		stream_tls_close(s);
+	timer_stop(&s->park_timer);
+	event_del(&s->event);
+	close(s->fd);
+	iobuf_fini(&s->in);
+	iobuf_fini(&s->out);
+	mem_free(s);
+}
+
+int stream_fd(const struct stream *s)
+{
+	return s->fd;
+}
+
+int stream_peer(const struct stream *s, struct net_addr *ret)
+{
+	struct net_addr a = { .len = sizeof a.un };
+
+	if (getpeername(s->fd, &a.sa, &a.len))
+		return -errno;
+	*ret = a;
+	return 0;
+}
+
+int stream_local(const struct stream *s, struct net_addr *ret)
+{
+	struct net_addr a = { .len = sizeof a.un };
+
+	if (getsockname(s->fd, &a.sa, &a.len))
+		return -errno;
+	*ret = a;
+	return 0;
+}
+
+void stream_quickack(struct stream *s)
+{
+	int on = 1;
+
+	setsockopt(s->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}
+
+TASK_FN int stream_wait(struct stream *s, struct task **slot)
+{
+	int r;
+
+	(void)s;
+	ASSERT(!*slot);
+	*slot = loop.current;
+	r = task_suspend();
+	*slot = NULL;
+	return r;
+}
