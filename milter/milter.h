@@ -33,7 +33,7 @@ struct milter_params {
 	size_t reply_max;                       /* bytes of the longest reply taken; default 1 MiB + 64 KiB */
 };
 
-/* Fills in *RET: ops, name, config, no total timeout, the default action for every fault (tempfail); the caller then overrides
+/* Fills in *RET: ops, name, config, a total timeout of twice the content timeout, the default action for every fault (tempfail); the caller then overrides
  * what the configuration overrides.  -EINVAL: a sentence in ERR. */
 int milter_configure(const struct milter_params *p, struct gate *ret, struct buf *err) __attribute__((warn_unused_result));
 /* Frees what milter_configure() made; no session uses it any more. */

@@ -37,7 +37,7 @@ struct chain_args {
  * of it at the time.  A fault at CONNECT or EHLO whose action needs a message (tempfail, hold) is CONTINUE; the gate is tried again at MAIL.  At
  * UNKNOWN only TEMPFAIL and DISCONNECT are to be heeded (M18).  At MESSAGE txn->early_edits are applied first, so it must be called for every message.
  *
- * 0, or -ECANCELED/-ETIMEDOUT of the session itself. */
+ * 0, or -ECANCELED/-ETIMEDOUT of the session itself, or another -errno when the message could not be changed. */
 TASK_FN int chain_event(struct chain *c, enum gate_stage stage, const struct chain_args *args, struct gate_verdict *ret) __attribute__((warn_unused_result));
 /* Asks one gate, attached or not: what `policy "name"` does.  The verdict may also be ACCEPT. */
 TASK_FN int chain_ask(struct chain *c, const struct gate *g, enum gate_stage stage, const struct chain_args *args, struct gate_verdict *ret) __attribute__((warn_unused_result));

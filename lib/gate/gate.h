@@ -89,8 +89,9 @@ struct gate_call {
 	bool body_replaced;
 };
 
-/* Every method but configure, open and close may be NULL: "go on".  All may yield but configure and close.  0, or -errno with
- * call->fault set.  -ECANCELED passes through untouched: the session is ending. */
+/* Every method but open and close may be NULL: "go on".  0, or -errno with call->fault set.  -ECANCELED passes through untouched: the
+ * session is ending.  -ESTALE: the gate found, before it said anything, that what it was told before is lost (its peer hung
+ * up meanwhile): it is opened anew, told what it missed, and asked once more. */
 struct gate_ops {
 	const char *kind;               /* "milter" */
 	int (*open)(const struct gate *g, const struct gate_session *s, void **ret_context) TASK_PTR;

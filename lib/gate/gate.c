@@ -1,0 +1,310 @@
+/*
+ * gate.c: gate faults by name, and edits: collected while a gate answers, applied when it has.
+ *
+ * Everything that can be wrong with an edit is found when it is collected, so that applying a whole answer cannot stop half way for
+ * what a gate said.
+ */
+#include "lib/gate/edit.h"
+
+#include "lib/base/assert.h"
+#include "lib/base/log.h"
+
+#include <errno.h>
+
+static const char *const fault_names[GATE_FAULTS] = {
+	[GATE_FAULT_NONE] = "none",
+	[GATE_FAULT_CONNECT] = "connect",
+	[GATE_FAULT_TIMEOUT] = "timeout",
+	[GATE_FAULT_PROTOCOL] = "protocol",
+	[GATE_FAULT_EDIT] = "edit",
+};
+
+const char *gate_fault_name(enum gate_fault fault)
+{
+	ASSERT(fault < GATE_FAULTS);
+	return fault_names[fault];
+}
+
+int gate_on_failure_parse(struct bytes word, enum gate_on_failure *ret)
+{
+	static const char *const words[] = {
+		[GATE_ON_FAILURE_CONTINUE] = "continue",
+		[GATE_ON_FAILURE_ACCEPT] = "accept",
+		[GATE_ON_FAILURE_TEMPFAIL] = "tempfail",
+		[GATE_ON_FAILURE_REJECT] = "reject",
+		[GATE_ON_FAILURE_HOLD] = "hold",
+		[GATE_ON_FAILURE_DISCONNECT] = "disconnect",
+	};
+
+	for (unsigned i = 0; i < COUNT_OF(words); i++) {
+		if (bytes_eq(word, bytes_of(words[i]))) {
+			*ret = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+/* ---- collecting ---- */
+
+/* A new edit of KIND at the end of the call's; NULL when it was not negotiated. */
+static struct gate_edit *gate_edit_new(struct gate_call *c, enum gate_edit_kind kind)
+{
+	if (!(c->negotiated & kind))
+		return NULL;
+	struct gate_edit *e = ARENA_NEW(c->txn->arena, struct gate_edit);
+	e->kind = kind;
+	list_append(&c->edits, &e->link);
+	return e;
+}
+
+/* RFC 5322 section 3.6.8: field-name = 1*ftext; ftext = %d33-57 / %d59-126 */
+static bool gate_edit_name_valid(struct bytes name)
+{
+	for (size_t i = 0; i < name.n; i++) {
+		unsigned char ch = name.p[i];
+		if (ch < 33 || ch > 126 || ch == ':')
+			return false;
+	}
+	return name.n > 0;
+}
+
+struct header_edit {
+	enum gate_edit_kind kind;
+	unsigned index;
+	struct bytes name, value;
+	bool leading_space;
+};
+
+static int gate_edit_header(struct gate_call *c, const struct header_edit *h)
+{
+	if (!gate_edit_name_valid(h->name))
+		return -EINVAL;
+	struct gate_edit *e = gate_edit_new(c, h->kind);
+	if (!e)
+		return -EPERM;
+	e->index = h->index;
+	e->leading_space = h->leading_space;
+	e->name = arena_bytes(c->txn->arena, h->name);
+	e->value = arena_bytes(c->txn->arena, h->value);
+	return 0;
+}
+
+int gate_edit_header_add(struct gate_call *c, struct bytes name, struct bytes value, bool leading_space)
+{
+	return gate_edit_header(c, &(struct header_edit){ GATE_EDIT_HEADER_ADD, 0, name, value, leading_space });
+}
+
+int gate_edit_header_insert(struct gate_call *c, unsigned index, struct bytes name, struct bytes value, bool leading_space)
+{
+	return gate_edit_header(c, &(struct header_edit){ GATE_EDIT_HEADER_INSERT, index, name, value, leading_space });
+}
+
+int gate_edit_header_change(struct gate_call *c, unsigned nth, struct bytes name, struct bytes value, bool leading_space)
+{
+	return gate_edit_header(c, &(struct header_edit){ GATE_EDIT_HEADER_CHANGE, nth, name, value, leading_space });
+}
+
+static struct bytes gate_edit_unbracket(struct bytes address)
+{
+	address = bytes_trim(address);
+	if (address.n >= 2 && address.p[0] == '<' && address.p[address.n - 1] == '>')
+		return bytes_make(address.p + 1, address.n - 2);
+	return address;
+}
+
+/* The parameters a gate may give to a sender (RFC 3461: RET, ENVID) or a recipient (NOTIFY, ORCPT).  Others belong to the
+ * transaction, not to the address; Postfix ignores them too (M30, M31). */
+static bool gate_edit_param_wanted(enum smtp_verb verb, struct bytes param)
+{
+	struct bytes keyword = bytes_cut(&param, '=');
+	if (verb == SMTP_MAIL)
+		return bytes_case_eq(keyword, BYTES("RET")) || bytes_case_eq(keyword, BYTES("ENVID"));
+	return bytes_case_eq(keyword, BYTES("NOTIFY")) || bytes_case_eq(keyword, BYTES("ORCPT"));
+}
+
+/* Parses ADDRESS and PARAMS as the command that would have named them. */
+static int gate_edit_path(struct gate_call *c, enum smtp_verb verb, struct bytes address, struct bytes params, struct smtp_path *ret)
+{
+	struct buf line = { 0 };
+	struct bytes inner = gate_edit_unbracket(address);
+	buf_printf(&line, "%s:<%.*s>", verb == SMTP_MAIL ? "FROM" : "TO", BYTES_ARG(inner));
+	for (struct bytes word = bytes_word(&params); word.n > 0; word = bytes_word(&params)) {
+		if (gate_edit_param_wanted(verb, word))
+			buf_printf(&line, " %.*s", BYTES_ARG(word));
+		else
+			log_debug("gate-param", "gate %s: parameter %.*s left out", c->gate->name, BYTES_ARG(word));
+	}
+	struct smtp_reply error;
+	/* The parser's slices point into the line it was given. */
+	struct bytes kept = arena_bytes(c->txn->arena, buf_bytes(&line));
+	buf_fini(&line);
+	return smtp_path_parse(verb, kept, false, c->txn->arena, ret, &error);
+}
+
+int gate_edit_rcpt_add(struct gate_call *c, struct bytes address, struct bytes params)
+{
+	if (!(c->negotiated & GATE_EDIT_RCPT_ADD))
+		return -EPERM;
+	struct smtp_path path;
+	int r = gate_edit_path(c, SMTP_RCPT, address, params, &path);
+	if (r < 0)
+		return r;
+	if (path.address.address.n == 0)
+		return -EINVAL;
+	struct gate_edit *e = gate_edit_new(c, GATE_EDIT_RCPT_ADD);
+	e->path = path;
+	e->twice = c->rcpt_twice;
+	return 0;
+}
+
+int gate_edit_rcpt_delete(struct gate_call *c, struct bytes address)
+{
+	struct gate_edit *e = gate_edit_new(c, GATE_EDIT_RCPT_DELETE);
+	if (!e)
+		return -EPERM;
+	e->value = arena_bytes(c->txn->arena, gate_edit_unbracket(address));
+	return 0;
+}
+
+int gate_edit_sender(struct gate_call *c, struct bytes address, struct bytes params)
+{
+	if (!(c->negotiated & GATE_EDIT_SENDER))
+		return -EPERM;
+	struct smtp_path path;
+	int r = gate_edit_path(c, SMTP_MAIL, address, params, &path);
+	if (r < 0)
+		return r;
+	gate_edit_new(c, GATE_EDIT_SENDER)->path = path;
+	return 0;
+}
+
+int gate_edit_hold(struct gate_call *c, struct bytes reason)
+{
+	struct gate_edit *e = gate_edit_new(c, GATE_EDIT_HOLD);
+	if (!e)
+		return -EPERM;
+	e->value = arena_bytes(c->txn->arena, reason);
+	return 0;
+}
+
+int gate_edit_body(struct gate_call *c, struct bytes piece)
+{
+	if (!(c->negotiated & GATE_EDIT_BODY))
+		return -EPERM;
+	if (!c->txn->mail)
+		return -EINVAL;
+	c->body_replaced = true;
+	/* A shadow gate's body would only be thrown away. */
+	return c->gate->shadow ? 0 : mail_body_replace(c->txn->mail, piece);
+}
+
+/* ---- applying ---- */
+
+static int gate_edit_apply_header(const struct gate_edit *e, struct mail *m)
+{
+	switch (e->kind) {
+	case GATE_EDIT_HEADER_ADD:
+		return mail_header_add(m, e->name, e->value, e->leading_space);
+	case GATE_EDIT_HEADER_INSERT:
+		return mail_header_insert(m, e->index, e->name, e->value, e->leading_space);
+	default:
+		if (e->value.n > 0)
+			return mail_header_change(m, e->name, e->index, e->value, e->leading_space);
+		mail_header_delete(m, e->name, e->index); /* one that is not there is gone already */
+		return 0;
+	}
+}
+
+static void gate_edit_apply_rcpt_add(struct gate_edit *e, struct gate_txn *txn)
+{
+	struct gate_rcpt *rcpt;
+	if (!e->twice) {
+		LIST_EACH(rcpt, &txn->rcpts, struct gate_rcpt, link) {
+			if (smtp_address_eq(&rcpt->path.address, &e->path.address))
+				return;
+		}
+	}
+	rcpt = ARENA_NEW(txn->arena, struct gate_rcpt);
+	rcpt->path = e->path;
+	rcpt->added = true;
+	list_append(&txn->rcpts, &rcpt->link);
+	txn->rcpt_count++;
+}
+
+/* The address must be the same to the byte, the domain's case included (M29). */
+static void gate_edit_apply_rcpt_delete(const struct gate_edit *e, struct gate_txn *txn)
+{
+	struct gate_rcpt *rcpt;
+	LIST_EACH(rcpt, &txn->rcpts, struct gate_rcpt, link) {
+		if (bytes_eq(rcpt->path.address.address, e->value)) {
+			list_remove(&rcpt->link);
+			txn->rcpt_count--;
+		}
+	}
+}
+
+static void gate_edit_apply_sender(const struct gate_edit *e, struct gate_txn *txn)
+{
+	txn->sender.address = e->path.address;
+	if (e->path.ret_full || e->path.ret_headers) {
+		txn->sender.ret_full = e->path.ret_full;
+		txn->sender.ret_headers = e->path.ret_headers;
+	}
+	if (e->path.envid.n > 0)
+		txn->sender.envid = e->path.envid;
+}
+
+/* A header edit before there is a header waits in the transaction.  Inserted ones stack up downwards when they are applied from
+ * the top, so the last one made goes first (P17: several PREPENDs keep their order). */
+static void gate_edit_defer(struct gate_edit *e, struct gate_txn *txn)
+{
+	if (!txn->early_edits.next)
+		list_init(&txn->early_edits);
+	list_remove(&e->link);
+	if (e->kind == GATE_EDIT_HEADER_INSERT)
+		list_prepend(&txn->early_edits, &e->link);
+	else
+		list_append(&txn->early_edits, &e->link);
+}
+
+static int gate_edit_apply(struct gate_edit *e, struct gate_txn *txn)
+{
+	switch (e->kind) {
+	case GATE_EDIT_HEADER_ADD:
+	case GATE_EDIT_HEADER_INSERT:
+	case GATE_EDIT_HEADER_CHANGE:
+		if (txn->mail)
+			return gate_edit_apply_header(e, txn->mail);
+		gate_edit_defer(e, txn);
+		return 0;
+	case GATE_EDIT_RCPT_ADD:
+		gate_edit_apply_rcpt_add(e, txn);
+		return 0;
+	case GATE_EDIT_RCPT_DELETE:
+		gate_edit_apply_rcpt_delete(e, txn);
+		return 0;
+	case GATE_EDIT_SENDER:
+		gate_edit_apply_sender(e, txn);
+		return 0;
+	case GATE_EDIT_HOLD:
+		if (!txn->held)
+			txn->hold_reason = e->value.p;
+		txn->held = true;
+		return 0;
+	default:
+		ASSERT(!"an edit that is kept in the list");
+		return 0;
+	}
+}
+
+int gate_edits_apply(struct list *edits, struct gate_txn *txn)
+{
+	struct gate_edit *e;
+	LIST_EACH(e, edits, struct gate_edit, link) {
+		int r = gate_edit_apply(e, txn);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

@@ -1,0 +1,38 @@
+/* txn.c: names of stages, and the time spent in gates. */
+#include "lib/gate/txn.h"
+
+#include "lib/base/assert.h"
+
+static const char *const stage_names[GATE_STAGES] = {
+	[GATE_CONNECT] = "connect",
+	[GATE_EHLO] = "ehlo",
+	[GATE_AUTH] = "auth",
+	[GATE_MAIL] = "mail",
+	[GATE_RCPT] = "rcpt",
+	[GATE_DATA] = "data",
+	[GATE_MESSAGE] = "message",
+	[GATE_RESULT] = "result",
+	[GATE_UNKNOWN] = "unknown",
+	[GATE_VRFY] = "vrfy",
+};
+
+const char *gate_stage_name(enum gate_stage stage)
+{
+	ASSERT(stage < GATE_STAGES);
+	return stage_names[stage];
+}
+
+void gate_span_add(struct gate_txn *txn, const char *name, int64_t ns)
+{
+	if (!txn)
+		return;
+	struct gate_span **at = &txn->spans;
+	while (*at && strcmp((*at)->name, name) != 0)
+		at = &(*at)->next;
+	if (!*at) {
+		*at = ARENA_NEW(txn->arena, struct gate_span);
+		(*at)->name = name;
+	}
+	(*at)->calls++;
+	(*at)->ns += ns;
+}

@@ -1,0 +1,177 @@
+/*
+ * milter_client.c: one connection to a milter.
+ */
+#include "milter/milter_client.h"
+
+#include <errno.h>
+#include <libmilter/mfdef.h>
+
+/* Notes what went wrong.  A time that is over may be ours (D) or one around us: that is the caller's to tell apart. */
+static int milter_client_fault(struct milter_client *c, int r, enum gate_fault fault, const char *why)
+{
+	c->fault = r == -ETIMEDOUT ? GATE_FAULT_TIMEOUT : fault;
+	c->why = r == -ETIMEDOUT ? "it takes too long" : why;
+	return r;
+}
+
+/* The same for a stream that failed within deadline D. */
+static int milter_client_io(struct milter_client *c, int r, const struct deadline *d)
+{
+	if (r == -ECANCELED || (r == -ETIMEDOUT && !deadline_passed(d)))
+		return r;
+	return milter_client_fault(c, r, GATE_FAULT_PROTOCOL, "it hung up");
+}
+
+/* ---- replies ---- */
+
+/* Waits until a whole frame is in the input. */
+TASK_FN static int milter_client_frame(struct milter_client *c, int64_t timeout, struct bytes *ret)
+{
+	struct deadline d;
+	const char *why = NULL;
+	int r;
+	stream_consume(c->stream, c->eaten);
+	c->eaten = 0;
+	deadline_begin(&d, timeout);
+	while ((r = milter_codec_frame(stream_input(c->stream), c->config->reply_max, ret, &why)) == 0) {
+		if (c->inet)
+			stream_quickack(c->stream);
+		r = stream_fill(c->stream, c->config->reply_max + MILTER_LENGTH_BYTES);
+		if (r < 0) {
+			r = milter_client_io(c, r, &d);
+			break;
+		}
+	}
+	deadline_end(&d);
+	if (why)
+		return milter_client_fault(c, -EPROTO, GATE_FAULT_PROTOCOL, why);
+	if (r < 0)
+		return r;
+	c->eaten = MILTER_LENGTH_BYTES + ret->n;
+	return 0;
+}
+
+int milter_client_reply(struct milter_client *c, int64_t timeout, struct milter_reply *ret)
+{
+	struct bytes frame;
+	const char *why;
+	int r = milter_client_frame(c, timeout, &frame);
+	if (r < 0)
+		return r;
+	r = milter_codec_reply(frame, ret, &why);
+	return r < 0 ? milter_client_fault(c, r, GATE_FAULT_PROTOCOL, why) : 0;
+}
+
+bool milter_client_stale(struct milter_client *c)
+{
+	return stream_input(c->stream).n > c->eaten || stream_poll(c->stream) != -EAGAIN;
+}
+
+/* ---- frames out ---- */
+
+int milter_client_send(struct milter_client *c, size_t at, struct bytes body, int64_t timeout)
+{
+	if (stream_input(c->stream).n > c->eaten)
+		return milter_client_fault(c, -EPROTO, GATE_FAULT_PROTOCOL, "a reply to nothing");
+	struct iovec iov[] = {
+		{ c->out.p, at },
+		{ (void *)body.p, body.n },
+		{ c->out.p + at, c->out.n - at },
+	};
+	struct deadline d;
+	deadline_begin(&d, timeout);
+	int r = stream_writev(c->stream, iov, COUNT_OF(iov));
+	if (r < 0)
+		r = milter_client_io(c, r, &d);
+	deadline_end(&d);
+	buf_fini(&c->out);
+	return r;
+}
+
+/* ---- opening ---- */
+
+/* The first endpoint that accepts. */
+TASK_FN static int milter_client_connect(struct milter_client *c)
+{
+	int r = -ECONNREFUSED;
+	for (unsigned i = 0; i < c->config->endpoint_count; i++) {
+		const struct endpoint *e = &c->config->endpoints[i];
+		r = stream_connect(e, NULL, &c->stream);
+		if (r == 0) {
+			c->inet = e->kind == ENDPOINT_INET;
+			return 0;
+		}
+		if (r == -ECANCELED || r == -ETIMEDOUT)
+			break;
+	}
+	return r;
+}
+
+static void milter_client_take_symbols(struct milter_client *c, const struct bytes *symbols)
+{
+	struct milter_macro_list lists[MILTER_MACRO_STAGES];
+	bool any = false;
+	memcpy(lists, c->config->macros, sizeof(lists));
+	for (unsigned stage = 0; stage < MILTER_SYMBOL_STAGES; stage++) {
+		struct bytes unknown;
+		/* Postfix takes an empty list for none given: "none" cannot be asked for there. */
+		if (!symbols[stage].p || (symbols[stage].n == 0 && c->config->compat == MILTER_COMPAT_POSTFIX))
+			continue;
+		milter_macros_parse(symbols[stage], &lists[stage], &unknown);
+		any = true;
+	}
+	if (any) {
+		c->symbols = mem_alloc(sizeof(lists));
+		memcpy(c->symbols, lists, sizeof(lists));
+	}
+}
+
+/* Its answer may take as long as a command. */
+TASK_FN static int milter_client_negotiate(struct milter_client *c)
+{
+	struct bytes frame, symbols[MILTER_SYMBOL_STAGES];
+	const char *why;
+	milter_codec_negotiate(&c->out, &c->config->offer);
+	int r = milter_client_send(c, c->out.n, BYTES(""), c->config->command_timeout);
+	if (r == 0)
+		r = milter_client_frame(c, c->config->command_timeout, &frame);
+	if (r < 0)
+		return r;
+	r = milter_codec_agree(frame, &c->config->offer, &c->terms, symbols, &why);
+	if (r < 0)
+		return milter_client_fault(c, r, GATE_FAULT_PROTOCOL, why);
+	milter_client_take_symbols(c, symbols);
+	return 0;
+}
+
+int milter_client_open(struct milter_client *c)
+{
+	struct deadline d;
+	deadline_begin(&d, c->config->connect_timeout);
+	int r = milter_client_connect(c);
+	bool late = r == -ETIMEDOUT && deadline_passed(&d);
+	deadline_end(&d);
+	if (r == -ECANCELED || (r == -ETIMEDOUT && !late))
+		return r;
+	if (r < 0) {
+		c->fault = GATE_FAULT_CONNECT;
+		c->why = late ? "it does not accept the connection" : strerrordesc_np(-r);
+		return r;
+	}
+	return milter_client_negotiate(c);
+}
+
+void milter_client_close(struct milter_client *c)
+{
+	stream_close(&c->stream);
+	buf_fini(&c->out);
+	mem_free(c->symbols);
+	c->symbols = NULL;
+	c->eaten = 0;
+}
+
+const struct milter_macro_list *milter_client_macros(const struct milter_client *c, char command)
+{
+	const struct milter_macro_list *lists = c->symbols ? c->symbols : c->config->macros;
+	return &lists[milter_macros_stage(command)];
+}

@@ -1,0 +1,394 @@
+/*
+ * milter_gate.c: a milter as a gate: stages become events, replies become verdicts.
+ */
+#include "milter/milter_gate.h"
+
+#include "lib/base/assert.h"
+#include "lib/base/log.h"
+
+#include <errno.h>
+#include <libmilter/mfdef.h>
+
+enum { PENDING_MAX = 64 * 1024 };       /* frames that need no answer may wait up to this for the next one that does */
+
+int milter_gate_protocol_error(struct milter *m, const char *why)
+{
+	m->client.fault = GATE_FAULT_PROTOCOL;
+	m->client.why = why;
+	return -EPROTO;
+}
+
+bool milter_gate_decided(const struct milter *m, const struct gate_call *call)
+{
+	return m->message_done || m->session_done || call->verdict.action != GATE_CONTINUE;
+}
+
+/* ---- events ---- */
+
+static void milter_gate_put_aborts(struct milter *m)
+{
+	for (; m->aborts_due > 0; m->aborts_due--)
+		milter_codec_put_bare(&m->client.out, SMFIC_ABORT);
+}
+
+void milter_gate_put_macros(struct milter *m, const struct gate_call *call, char command)
+{
+	const struct milter_macro_list *list = milter_client_macros(&m->client, command);
+	enum milter_compat compat = m->client.config->compat;
+	if (list->count == 0 && compat != MILTER_COMPAT_POSTFIX)
+		return;
+	milter_gate_put_aborts(m);
+	milter_macros_put(&m->client.out, list,
+	    &(struct milter_macro_view){
+		.compat = compat,
+		.command = command,
+		.session = call->session,
+		.txn = call->txn,
+		.rcpt = call->rcpt,
+	    });
+}
+
+/* Postfix sends macros before every header and chunk, Sendmail only before EOH and EOM (M6).  FULL's go before the first header. */
+static bool milter_gate_macros_due(const struct milter *m, char command)
+{
+	enum milter_compat compat = m->client.config->compat;
+	if (compat == MILTER_COMPAT_POSTFIX)
+		return true;
+	return command != SMFIC_HEADER && command != SMFIC_BODY && (command != SMFIC_EOH || compat == MILTER_COMPAT_SENDMAIL);
+}
+
+bool milter_gate_begin(struct milter *m, const struct gate_call *call, const struct milter_event *event)
+{
+	const struct milter_terms *terms = &m->client.terms;
+	if (terms->version < event->since || m->skip == event->command)
+		return false;
+	m->skip = 0;
+	bool wanted = !(terms->protocol & event->unwanted);
+	/* Postfix sends the macros of an event that it then withholds (M6). */
+	bool macros_only = m->client.config->compat == MILTER_COMPAT_POSTFIX && strchr("CHMRTU", event->command);
+	if (!wanted && !macros_only)
+		return false;
+	milter_gate_put_aborts(m);
+	if (milter_gate_macros_due(m, event->command))
+		milter_gate_put_macros(m, call, event->command);
+	m->in_message |= !strchr("CHU", event->command);
+	return wanted;
+}
+
+static int64_t milter_gate_timeout(const struct milter *m, const struct gate_call *call)
+{
+	return call->stage == GATE_MESSAGE ? m->client.config->content_timeout : m->client.config->command_timeout;
+}
+
+int milter_gate_finish(struct milter *m, struct gate_call *call, const struct milter_event *event)
+{
+	struct milter_client *c = &m->client;
+	bool answered = !(c->terms.protocol & event->unanswered);
+	if (!answered && c->out.n < PENDING_MAX)
+		return 0;
+	int r = milter_client_send(c, c->out.n, BYTES(""), milter_gate_timeout(m, call));
+	if (r < 0 || !answered)
+		return r;
+	return milter_gate_answer(m, call, event);
+}
+
+/* ---- verdicts ---- */
+
+static struct arena *milter_gate_arena(const struct gate_call *call)
+{
+	return call->txn ? call->txn->arena : call->session->arena;
+}
+
+/* A refusal at CONNECT or HELO is for the session: the runner keeps it, the filter hears no more (M32, M33). */
+static void milter_gate_end_session(struct milter *m)
+{
+	m->session_done = true;
+	milter_client_close(&m->client);
+}
+
+static int milter_gate_reply_code(struct milter *m, struct gate_call *call, const struct milter_reply *reply)
+{
+	struct gate_verdict *v = &call->verdict;
+	if (milter_codec_reply_text(reply->text[0], milter_gate_arena(call), &v->reply) < 0) {
+		call->misconfigured = true;
+		return milter_gate_protocol_error(m, "its reply text is no 4xx or 5xx reply");
+	}
+	/* Postfix closes the session after these two (M36). */
+	if (v->reply.code == 421 || v->reply.code == 521)
+		v->action = GATE_DISCONNECT;
+	else
+		v->action = v->reply.code < 500 ? GATE_TEMPFAIL : GATE_REJECT;
+	return 0;
+}
+
+static void milter_gate_accept(struct milter *m, char command)
+{
+	if (command == SMFIC_CONNECT || command == SMFIC_HELO)
+		milter_gate_end_session(m);
+	else if (command != SMFIC_UNKNOWN)
+		m->message_done = true;
+}
+
+static void milter_gate_discard(struct gate_call *call, char command)
+{
+	if (strchr("CHU", command))
+		log_warning("milter", "milter %s: discard at %s makes no sense, ignored", call->gate->name,
+		    milter_codec_event(command)->name);
+	else
+		call->verdict.action = GATE_DISCARD;
+}
+
+static int milter_gate_verdict(struct milter *m, struct gate_call *call, char command, const struct milter_reply *reply)
+{
+	int r = 0;
+	switch (reply->kind->code) {
+	case SMFIR_CONTINUE:
+		return 0;
+	case SMFIR_ACCEPT:
+		milter_gate_accept(m, command);
+		return 0;
+	case SMFIR_SKIP:
+		m->skip = command;
+		return 0;
+	case SMFIR_DISCARD:
+		milter_gate_discard(call, command);
+		return 0;
+	case SMFIR_REJECT:
+		call->verdict.action = GATE_REJECT;
+		break;
+	case SMFIR_TEMPFAIL:
+		call->verdict.action = GATE_TEMPFAIL;
+		break;
+	case SMFIR_SHUTDOWN:
+		call->verdict.action = GATE_DISCONNECT;
+		break;
+	case SMFIR_REPLYCODE:
+		r = milter_gate_reply_code(m, call, reply);
+		break;
+	default: /* SMFIR_CONN_FAIL */
+		return milter_gate_protocol_error(m, "it wants the connection to fail");
+	}
+	if (r == 0 && (command == SMFIC_CONNECT || command == SMFIC_HELO))
+		milter_gate_end_session(m);
+	return r;
+}
+
+int milter_gate_answer(struct milter *m, struct gate_call *call, const struct milter_event *event)
+{
+	for (;;) {
+		struct milter_reply reply;
+		int r = milter_client_reply(&m->client, milter_gate_timeout(m, call), &reply);
+		if (r < 0)
+			return r;
+		switch (reply.kind->class) {
+		case MILTER_PROGRESS:
+			break; /* another wait as long; the runner's total deadline ends it */
+		case MILTER_VERDICT:
+			return milter_gate_verdict(m, call, event->command, &reply);
+		case MILTER_EDIT:
+			if (event->command != SMFIC_BODYEOB)
+				return milter_gate_protocol_error(m, "an edit before the end of the message");
+			r = milter_edit(m, call, &reply);
+			if (r < 0)
+				return r;
+			break;
+		case MILTER_TERMS:
+			return milter_gate_protocol_error(m, "a negotiation in mid-session");
+		}
+	}
+}
+
+/* ---- stages ---- */
+
+static void milter_gate_put_connect(struct milter *m, const struct gate_call *call)
+{
+	const struct gate_session *s = call->session;
+	struct buf bracketed = { 0 };
+	struct milter_peer peer = { .name = bytes_of(s->client_name), .family = SMFIA_UNKNOWN, .port = s->client_port };
+	peer.address = bytes_of(s->client_ip);
+	if (strcmp(s->client_name, "unknown") == 0) { /* M12 */
+		buf_printf(&bracketed, "[%s]", s->client_ip);
+		peer.name = buf_bytes(&bracketed);
+	}
+	switch (s->client.sa.sa_family) {
+	case AF_INET:
+		peer.family = SMFIA_INET;
+		break;
+	case AF_INET6:
+		peer.family = SMFIA_INET6;
+		break;
+	case AF_UNIX:
+		peer.family = SMFIA_UNIX;
+		peer.port = 0;
+		break;
+	}
+	milter_codec_put_connect(&m->client.out, &peer);
+	buf_fini(&bracketed);
+}
+
+/* MAIL and RCPT: the path as typed, and each parameter (M13). */
+static void milter_gate_put_path(struct milter *m, char command, const struct smtp_path *path)
+{
+	struct buf *out = &m->client.out;
+	size_t begun = milter_codec_begin(out, command);
+	milter_codec_put_string(out, path->raw);
+	for (unsigned i = 0; i < path->param_count; i++)
+		milter_codec_put_string(out, path->params[i].text);
+	milter_codec_end(out, begun);
+}
+
+static void milter_gate_put(struct milter *m, const struct gate_call *call, char command)
+{
+	struct buf *out = &m->client.out;
+	switch (command) {
+	case SMFIC_CONNECT:
+		milter_gate_put_connect(m, call);
+		break;
+	case SMFIC_HELO:
+		milter_codec_put_text(out, command, bytes_of(call->session->helo));
+		break;
+	case SMFIC_MAIL:
+		milter_gate_put_path(m, command, &call->txn->sender);
+		break;
+	case SMFIC_RCPT:
+		milter_gate_put_path(m, command, &call->rcpt->path);
+		break;
+	case SMFIC_UNKNOWN:
+		milter_codec_put_text(out, command, call->line);
+		break;
+	default:
+		milter_codec_put_bare(out, command);
+	}
+}
+
+static const char stage_commands[GATE_STAGES] = {
+	[GATE_CONNECT] = SMFIC_CONNECT,
+	[GATE_EHLO] = SMFIC_HELO,
+	[GATE_MAIL] = SMFIC_MAIL,
+	[GATE_RCPT] = SMFIC_RCPT,
+	[GATE_DATA] = SMFIC_DATA,
+	[GATE_UNKNOWN] = SMFIC_UNKNOWN,
+};
+
+TASK_FN static int milter_gate_stage(struct milter *m, struct gate_call *call)
+{
+	char command = stage_commands[call->stage];
+	const struct milter_event *event = milter_codec_event(command);
+	int r = 0;
+	if (command == SMFIC_RCPT && !call->accepted_before && !(m->client.terms.protocol & SMFIP_RCPT_REJ))
+		return 0;
+	if (milter_gate_begin(m, call, event)) {
+		milter_gate_put(m, call, command);
+		r = milter_gate_finish(m, call, event);
+	}
+	/* A second HELO forgets what was before it, and the filter hears of it in this order (M14). */
+	if (command == SMFIC_HELO) {
+		m->aborts_due += m->helo;
+		m->helo = true;
+	}
+	return r;
+}
+
+/* 0: the filter can be asked; 1: it does not want to be. */
+TASK_FN static int milter_gate_ready(struct milter *m, const struct gate_call *call)
+{
+	if (m->session_done)
+		return 1;
+	if (m->opened && !m->client.stream)
+		return -ESTALE;
+	if (!m->opened) {
+		int r = milter_client_open(&m->client);
+		if (r < 0)
+			return r;
+		m->opened = true;
+	} else if (call->stage == GATE_MAIL && milter_client_stale(&m->client)) {
+		return -ESTALE;
+	}
+	return m->message_done;
+}
+
+/* Once, here: the runner's floor does not log. */
+static void milter_gate_log_fault(const struct gate_call *call)
+{
+	struct log_line l;
+	log_begin(&l, LOG_LEVEL_WARNING, "milter-fault");
+	log_str(&l, "milter", call->gate->name);
+	log_str(&l, "stage", gate_stage_name(call->stage));
+	log_str(&l, "fault", gate_fault_name(call->fault ? call->fault : GATE_FAULT_TIMEOUT));
+	log_str(&l, "why", call->fault_text);
+	log_end(&l);
+}
+
+TASK_FN static int milter_gate_event(struct gate_call *call)
+{
+	struct milter *m = call->context;
+	int r = milter_gate_ready(m, call);
+	if (r == 1)
+		return 0;
+	m->client.fault = GATE_FAULT_NONE;
+	m->client.why = "its time is up";
+	if (r == 0)
+		r = call->stage == GATE_MESSAGE ? milter_message(m, call) : milter_gate_stage(m, call);
+	if (r == 0 || r == -ECANCELED || r == -ESTALE)
+		return r;
+	call->fault = m->client.fault;
+	call->fault_text = m->client.why;
+	milter_gate_log_fault(call);
+	milter_client_close(&m->client);
+	return r;
+}
+
+/* ---- the life of a context ---- */
+
+TASK_FN static int milter_gate_open(const struct gate *g, const struct gate_session *s, void **ret_context)
+{
+	(void)s;
+	struct milter *m = NEW(struct milter);
+	m->client.config = g->config;
+	*ret_context = m;
+	return 0;
+}
+
+/* After a message that came to its end nothing is left for the filter to free: its ABORT can go with the next event. */
+TASK_FN static void milter_gate_abort(struct gate_call *call, bool committed)
+{
+	struct milter *m = call->context;
+	bool at_once = m->in_message && !committed;
+	m->in_message = m->message_done = false;
+	if (!m->client.stream)
+		return;
+	m->aborts_due++;
+	if (!at_once)
+		return;
+	milter_gate_put_aborts(m);
+	if (milter_client_send(&m->client, m->client.out.n, BYTES(""), m->client.config->command_timeout) < 0)
+		milter_client_close(&m->client);
+}
+
+TASK_FN static void milter_gate_close(void *context, bool quit)
+{
+	struct milter *m = context;
+	if (quit && m->client.stream) {
+		m->aborts_due += m->helo; /* M14: one more before QUIT */
+		milter_gate_put_aborts(m);
+		milter_codec_put_bare(&m->client.out, SMFIC_QUIT);
+		int r = milter_client_send(&m->client, m->client.out.n, BYTES(""), SECONDS(1));
+		if (r < 0)
+			log_debug("milter", "no parting word: %s", strerrordesc_np(-r));
+	}
+	milter_client_close(&m->client);
+	mem_free(m);
+}
+
+#define STAGE(s) (1u << GATE_##s)
+const struct gate_ops milter_ops = {
+	.kind = "milter",
+	.open = milter_gate_open,
+	.event = milter_gate_event,
+	.abort = milter_gate_abort,
+	.close = milter_gate_close,
+	.stages = STAGE(CONNECT) | STAGE(EHLO) | STAGE(MAIL) | STAGE(RCPT) | STAGE(DATA) | STAGE(MESSAGE) | STAGE(UNKNOWN),
+	.history = STAGE(CONNECT) | STAGE(EHLO) | STAGE(MAIL) | STAGE(RCPT) | STAGE(DATA),
+	.refused_rcpts = true,
+	.default_on_failure = GATE_ON_FAILURE_TEMPFAIL,
+};

@@ -1,0 +1,110 @@
+/*
+ * milter_message.c: a message, told to a milter: headers, their end, the body, the end, and the edits before the verdict.
+ *
+ * What needs no answer is put together with what follows, so a filter that answers only at the end gets a small message in one
+ * write.  The body is not copied.
+ */
+#include "milter/milter_gate.h"
+
+#include <errno.h>
+#include <libmilter/mfapi.h>
+#include <libmilter/mfdef.h>
+
+TASK_FN static int milter_message_headers(struct milter *m, struct gate_call *call)
+{
+	const struct milter_event *event = milter_codec_event(SMFIC_HEADER);
+	bool keep_blank = m->client.terms.protocol & SMFIP_HDR_LEADSPC;
+	struct mail_header *h;
+	LIST_EACH(h, &call->txn->mail->headers, struct mail_header, link) {
+		if (h->hidden || !milter_gate_begin(m, call, event))
+			continue;
+		milter_codec_put_header(&m->client.out, h->name, mail_header_value(h), keep_blank);
+		int r = milter_gate_finish(m, call, event);
+		if (r < 0 || milter_gate_decided(m, call))
+			return r;
+	}
+	return 0;
+}
+
+TASK_FN static int milter_message_bare(struct milter *m, struct gate_call *call, char command)
+{
+	const struct milter_event *event = milter_codec_event(command);
+	if (!milter_gate_begin(m, call, event))
+		return 0;
+	milter_codec_put_bare(&m->client.out, command);
+	return milter_gate_finish(m, call, event);
+}
+
+static void milter_message_put_end(struct milter *m, struct gate_call *call)
+{
+	milter_gate_begin(m, call, milter_codec_event(SMFIC_BODYEOB));
+	milter_codec_put_bare(&m->client.out, SMFIC_BODYEOB);
+}
+
+/* The chunk, and behind the last one the end of the message unless the chunk is answered first.  *RET_ENDED: the end has been sent. */
+TASK_FN static int milter_message_chunk(struct milter *m, struct gate_call *call, struct bytes piece, bool last, bool *ret_ended)
+{
+	const struct milter_event *event = milter_codec_event(SMFIC_BODY);
+	struct milter_client *c = &m->client;
+	bool answered = !(c->terms.protocol & event->unanswered);
+	milter_codec_put_chunk_head(&c->out, piece.n);
+	size_t at = c->out.n;
+	*ret_ended = last && !answered;
+	if (*ret_ended)
+		milter_message_put_end(m, call);
+	int r = milter_client_send(c, at, piece, c->config->content_timeout);
+	return r == 0 && answered ? milter_gate_answer(m, call, event) : r;
+}
+
+TASK_FN static int milter_message_body(struct milter *m, struct gate_call *call, bool *ret_ended)
+{
+	const struct milter_event *event = milter_codec_event(SMFIC_BODY);
+	struct mail *mail = call->txn->mail;
+	uint64_t size = mail_body_size(mail);
+	struct buf scratch = { 0 };
+	int r = 0;
+	for (uint64_t offset = 0; offset < size && milter_gate_begin(m, call, event);) {
+		struct bytes piece;
+		r = mail_body_read(mail, offset, MILTER_CHUNK_MAX, &scratch, &piece);
+		if (r < 0)
+			break;
+		offset += piece.n;
+		r = milter_message_chunk(m, call, piece, offset >= size, ret_ended);
+		if (r < 0 || milter_gate_decided(m, call))
+			break;
+	}
+	buf_fini(&scratch);
+	return r;
+}
+
+/* gate_edit_kind has the values of SMFIF_* where both know an edit. */
+static unsigned milter_message_edits(uint32_t actions)
+{
+	unsigned edits = actions & GATE_EDIT_ALL;
+	if (edits & GATE_EDIT_HEADER_ADD)
+		edits |= GATE_EDIT_HEADER_INSERT;
+	if (actions & SMFIF_ADDRCPT_PAR)
+		edits |= GATE_EDIT_RCPT_ADD;
+	return edits;
+}
+
+int milter_message(struct milter *m, struct gate_call *call)
+{
+	bool ended = false;
+	m->body_ended = false;
+	call->negotiated = milter_message_edits(m->client.terms.actions);
+	call->rcpt_twice = m->client.config->compat == MILTER_COMPAT_POSTFIX;
+	if (m->client.config->compat == MILTER_COMPAT_FULL)
+		milter_gate_put_macros(m, call, SMFIC_EOH);
+	int r = milter_message_headers(m, call);
+	if (r == 0 && !milter_gate_decided(m, call))
+		r = milter_message_bare(m, call, SMFIC_EOH);
+	if (r == 0 && !milter_gate_decided(m, call))
+		r = milter_message_body(m, call, &ended);
+	if (r < 0 || milter_gate_decided(m, call))
+		return r;
+	if (ended)
+		return milter_gate_answer(m, call, milter_codec_event(SMFIC_BODYEOB));
+	milter_message_put_end(m, call);
+	return milter_gate_finish(m, call, milter_codec_event(SMFIC_BODYEOB));
+}
