@@ -13,7 +13,16 @@ else
 BUILD ?= build/release
 endif
 
-CC      ?= gcc
+# V=1 shows the commands themselves.
+ifdef V
+Q   :=
+say :=
+else
+Q   := @
+say = @printf '  %-5s %s\n' '$1' '$2'
+endif
+
+CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 CLANG   ?= clang
 PYTHON  ?= /usr/bin/python3
 PREFIX  ?= /usr/local
@@ -50,20 +59,24 @@ all: $(BUILD)/gatepost
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(WARNINGS) $(MODE) $(CFLAGS) -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(WARNINGS) $(MODE) $(CFLAGS) -c -o $@ $<
 
 $(LIB): $(OBJS)
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)ar rcs $@ $^
 
 $(BUILD)/gatepost: $(BUILD)/mta/main.o $(LIB)
-	$(CC) $(LDMODE) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDMODE) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 # ---- tests ----
 unit: $(UNIT)
 $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(LDMODE) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDMODE) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
 .PHONY: all unit
 .SECONDARY:
@@ -76,12 +89,15 @@ FUZZ_MODE  := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-reco
 FUZZ_OBJS  := $(SRCS:%.c=$(FUZZ_BUILD)/%.o)
 $(FUZZ_BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CLANG) $(CPPFLAGS) $(CFLAGS_ALL) $(FUZZ_MODE) -c -o $@ $<
+	$(call say,CLANG,$@)
+	$(Q)$(CLANG) $(CPPFLAGS) $(CFLAGS_ALL) $(FUZZ_MODE) -c -o $@ $<
 $(FUZZ_BUILD)/libgatepost.a: $(FUZZ_OBJS)
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)ar rcs $@ $^
 $(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libgatepost.a
-	$(CLANG) -fsanitize=address,undefined,fuzzer -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CLANG) -fsanitize=address,undefined,fuzzer -o $@ $^ $(LIBS)
 fuzz-build: $(FUZZ)
 .PHONY: fuzz-build
 -include $(FUZZ_OBJS:.o=.d)
