@@ -10,14 +10,15 @@
 #include "lib/base/arena.h"
 #include "lib/base/log.h"
 #include "lib/base/strmap.h"
+#include "lib/dns/dns.h"
 #include "lib/run/net.h"
+#include "smtpd/smtpd.h"
 
 #include <sys/types.h>
 
 struct gate;
 struct next_hop;
 struct script;
-struct smtpd_config;
 struct table;
 struct tls_context;
 
@@ -30,39 +31,52 @@ struct config_address {
 struct config_listener {
 	const char *name;
 	int line;
-	const struct config_address *addresses;
+	struct config_address *addresses;
 	unsigned address_count;
-	const char *script_file;        /* absolute, or relative to where the config was named */
+	const char *script_file;
 	struct script *script;          /* compiled */
-	struct smtpd_config *smtpd;     /* what smtpd_accept() is told */
+	struct smtpd_config smtpd;      /* what smtpd_accept() is told */
+};
+
+/* Something that has to be given back when a config ends. */
+struct config_release {
+	void (*fn)(void *what);
+	void *what;
+	struct config_release *next;
 };
 
 struct config {
 	unsigned refs;
-	const char *file, *folder;      /* as named on the command line, and where it lies */
+	const char *file, *folder;      /* as named on the command line; where it lies */
 	const char *hostname;
 	const char *spool;              /* message bodies too large for memory, the lock of the running server */
-	const char *user;               /* workers become this user; NULL: stay who we are */
+	const char *user;               /* workers become this user; NULL: they stay who we are */
 	uid_t uid;
 	gid_t gid;
 	const char *log_target;         /* as for log_open() */
 	enum log_level log_level;
 	unsigned workers;               /* at least 1 */
-	const char *const *dns_servers; /* as struct dns_config */
-	const char *dns_trust_anchor, *dns_hosts;
-	bool dns_enabled;
+	unsigned sessions_max;          /* per worker; 0: no limit */
+	struct dns_config dns;
+	const char *journal_folder;     /* of messages whose client may not know that they were delivered; NULL: none */
+	int64_t journal_window;         /* ns; 0: the default */
 	struct tls_context *tls;        /* ours as a server; NULL: no certificate was named */
 	struct config_listener *listeners;
 	unsigned listener_count;
 	struct strmap gates, tables, next_hops;         /* of struct gate, table, next_hop */
+	struct config_release *releases;                /* the last one first */
 	struct arena arena;             /* everything above */
 };
 
 /* Reads FILE with all it names: certificates, tables, scripts.  Each script is compiled and must pass the relay probe.  -ENOENT...: the
- * file itself cannot be read; -EINVAL: something in it is wrong.  ERR then has "FILE:LINE: sentence" lines. */
+ * file itself cannot be read; -EINVAL: something in it is wrong.  ERR then has "FILE:LINE: sentence" lines.  Not in a task, and with no loop:
+ * it makes one for the probe.  The log is opened as the config
+ * says, last. */
 int config_read(const char *file, struct config **ret, struct buf *err) __attribute__((warn_unused_result));
 struct config *config_ref(struct config *c);
 void config_unref(struct config **c);
+/* FN(WHAT) is called when the config ends; what was added last goes first. */
+void config_on_release(struct config *c, void (*fn)(void *what), void *what);
 
 /* By name; NULL: there is none. */
 const struct gate *config_gate(const struct config *c, struct bytes name);

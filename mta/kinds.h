@@ -1,0 +1,21 @@
+/*
+ * kinds.h: the sections of gatepost.conf that define something by name.  kinds.c is the only file that names every kind of gate, table
+ * and next hop.
+ */
+#ifndef GATEPOST_MTA_KINDS_H
+#define GATEPOST_MTA_KINDS_H
+
+#include "mta/config.h"
+#include "mta/reader.h"
+
+struct kind {
+	const char *section;            /* "milter" */
+	cfg_opt_t *settings;
+	struct strmap *(*map)(struct config *c);        /* where the names go: two kinds may share one map */
+	/* Makes what SECTION describes, called NAME, in the config's arena.  NULL after reader_fail(). */
+	void *(*define)(struct reader *r, cfg_t *section, const char *name, struct config *c);
+};
+extern const struct kind kinds[];
+extern const unsigned kind_count;
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * worker.h: one process that serves sessions; it shares nothing with its siblings but its counters with the master.
+ */
+#ifndef GATEPOST_MTA_WORKER_H
+#define GATEPOST_MTA_WORKER_H
+
+#include "mta/config.h"
+#include "mta/sockets.h"
+
+struct worker_params {
+	struct config *config;
+	struct sockets *sockets;
+	unsigned index;                         /* which of each address's sockets is ours */
+	struct smtpd_counters *counters;        /* shared with the master */
+	pid_t master;
+	int ready_fd;                           /* gets one byte when connections are accepted */
+};
+/* The life of a worker, after the fork: becomes the configured user, serves until SIGTERM, then drains; a second SIGTERM ends the sessions
+ * where they stand.  Its exit code, as sysexits(3). */
+int worker_run(const struct worker_params *p);
+
+#endif
