@@ -21,7 +21,9 @@ struct delivery_target {
 	/* while delivering */
 	struct gate_rcpt *rcpt;                 /* whose target this is */
 	struct smtp_reply reply;                /* what the next hop said of it; code 0: nothing yet */
-	bool delivered;                         /* the next hop has it, now or from an earlier try of the client's */
+	bool delivered;                         /* the next hop has it */
+	bool delivered_before;                  /* and had it already, from an earlier try of the client's: the journal knows */
+	bool refused_before;                    /* at an earlier try, and the client was told to come again (docs/delivery.md) */
 	bool uncertain;                         /* all was sent and no answer came: it may have it.  The reply is 4xx */
 	struct delivery_target *group_next;
 };
@@ -34,7 +36,7 @@ struct delivery_group {
 	struct delivery_target *targets;        /* linked by group_next */
 	unsigned target_count;
 	bool alone;                             /* no other group: commit follows prepare at once, so the content may wait for it */
-	bool at_once;                           /* nothing hangs on its outcome: prepare may go all the way, and then sets `committed` */
+	bool at_once;                           /* nothing hangs on its outcome: prepare goes all the way, and sets `committed` */
 	bool committed;                         /* replies are the outcome */
 	void *state;                            /* the next hop's own: a connection, a file in tmp/ */
 };

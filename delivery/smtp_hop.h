@@ -19,8 +19,8 @@ struct smtp_hop_params {
 	const char *name;               /* as in gatepost.conf: in logs, spans and replies */
 	bool lmtp;
 	const char *const *hosts;       /* NULL at the end: "unix:/run/dovecot/lmtp", "inet:127.0.0.1:24", "mx.example.org:25"; the
-					 * port is 24 (lmtp), 25 (smtp) unless given.  New connections take them in turn; one
-					 * that cannot be reached is left out for a while */
+					 * port is 24 (lmtp), 25 (smtp) unless given.  The first that can be reached is
+					 * used; one that cannot is left out for a while */
 	const char *helo;               /* what we call ourselves; NULL: the session's hostname */
 	enum smtp_hop_tls tls;          /* 0: none */
 	const char *tls_ca;             /* PEM file of trusted CAs; NULL: the system's */
@@ -34,5 +34,7 @@ struct smtp_hop_params {
 };
 /* -EINVAL with a sentence appended to ERR.  RET is freed with RET->ops->fini(). */
 int smtp_hop_configure(const struct smtp_hop_params *params, struct next_hop *ret, struct buf *err) __attribute__((warn_unused_result));
+/* Closes the kept connections of all next hops of this process. */
+void smtp_hop_close_all(void);
 
 #endif
