@@ -24,7 +24,7 @@ TASK_FN static int match_list(struct sieve_matching *m, struct bytes value, stru
 	const void *const *lists = m->node->match_data;
 	const struct sieve_host *h = m->run->params->script->host;
 	bool has = false;
-	int r = h->list_has ? h->list_has(m->run, lists[m->key], value, &has) : 0;
+	int r = h->list_has ? h->list_has(m->run, m->node, lists[m->key], value, &has) : 0;
 	return r ? r : has;
 }
 

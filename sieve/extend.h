@@ -2,7 +2,7 @@
  * extend.h: how commands, tests and tags are added to the language.
  *
  * One extension is one file sieve/ext_NAME.c (or the host's own) with one `const struct sieve_extension`; sieve/sieve_extensions.c
- * lists those of the engine.  A command says which arguments it takes; the compiler checks and binds them, so that a run finds
+ * lists those of the engine.  Several of one name are required together, so that a large one can have several files.  A command says which arguments it takes; the compiler checks and binds them, so that a run finds
  * them at known places in an immutable struct sieve_node.
  */
 #ifndef GATEPOST_SIEVE_EXTEND_H
@@ -69,6 +69,8 @@ struct sieve_tag {
 	unsigned flags;
 	const char *command;            /* in an extension's own list: which command gets it */
 	const char *group;              /* of two tags with the same group a command takes one; NULL: no group */
+	/* More checks of its argument; may be NULL.  -EINVAL after sieve_complain(). */
+	int (*check)(struct sieve_compiler *c, const struct sieve_node *n, const struct sieve_value *argument);
 };
 struct sieve_tag_value {
 	const struct sieve_tag *tag;
@@ -97,7 +99,7 @@ struct sieve_command {
 	int (*check)(struct sieve_compiler *c, struct sieve_node *n);
 	/* Opens a section: the block belongs there.  -EINVAL after sieve_complain(). */
 	int (*section)(struct sieve_compiler *c, const struct sieve_node *n, unsigned *ret_section);
-	/* Commands; NULL: there is nothing to be done when the script runs. */
+	/* Commands; NULL for require and those that open a section: there is nothing to be done when the script runs. */
 	int (*run)(struct sieve_run *r, const struct sieve_node *n) TASK_PTR;
 	int (*test)(struct sieve_run *r, const struct sieve_node *n, bool *ret) TASK_PTR;       /* tests */
 };

@@ -48,7 +48,7 @@ struct sieve_section {
 struct sieve_host_variable {
 	unsigned id;                    /* for get() and set() */
 	bool settable;
-	unsigned needs;                 /* SIEVE_HAS_... */
+	unsigned needs, set_needs;      /* SIEVE_HAS_..., to be read and to be set */
 };
 
 /* An address, or another value of an envelope part: then PLAIN is set and only ALL is filled in. */
@@ -75,7 +75,7 @@ struct sieve_host {
 
 	/* While running.  None of these three waits. */
 	struct bytes (*get)(struct sieve_run *r, unsigned id);          /* lives as long as the run */
-	int (*set)(struct sieve_run *r, unsigned id, struct bytes value);       /* -errno after sieve_fail() */
+	int (*set)(struct sieve_run *r, const struct sieve_node *n, unsigned id, struct bytes value);   /* -errno after sieve_fail() */
 	/* The Ith value of an envelope part: 1, or 0 when there are no more. */
 	int (*envelope)(struct sieve_run *r, unsigned id, unsigned i, struct sieve_mailbox *ret);
 
@@ -86,7 +86,7 @@ struct sieve_host {
 	int (*reject)(struct sieve_run *r, const struct sieve_node *n, struct bytes text) TASK_PTR;
 
 	/* Is VALUE on LIST?  -EREMOTEIO after sieve_fail() when that cannot be told. */
-	int (*list_has)(struct sieve_run *r, const void *list, struct bytes value, bool *ret) TASK_PTR;
+	int (*list_has)(struct sieve_run *r, const struct sieve_node *n, const void *list, struct bytes value, bool *ret) TASK_PTR;
 };
 
 struct sieve_compile_params {

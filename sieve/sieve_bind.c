@@ -122,7 +122,9 @@ static int bind_tag_value(struct binding *b, const struct sieve_tag *t, const st
 		return r;
 	b->node->tag_count++;
 	b->node->lenient |= t->flags & SIEVE_TAG_LENIENT;
-	return t == &sieve_tag_comparator ? sieve_find_comparator(b->c, to->value.strings, &b->node->comparator) : 0;
+	if (t == &sieve_tag_comparator)
+		return sieve_find_comparator(b->c, to->value.strings, &b->node->comparator);
+	return t->check ? t->check(b->c, b->node, &to->value) : 0;
 }
 
 /* Moves *ARG to the last argument it used; to NULL when the tag's own argument is missing. */

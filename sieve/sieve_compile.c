@@ -210,7 +210,7 @@ static struct sieve_node *compile_command(struct sieve_compiler *c, const struct
 		compile_section(c, ast, n);
 	else if (ast->has_block)
 		compile_block(c, ast, n);
-	return def->run ? n : NULL;
+	return def->section || (def->takes & SIEVE_ONLY_FIRST) ? NULL : n;
 }
 
 static void compile_list(struct sieve_compiler *c, const struct sieve_ast *first, const struct sieve_node ***tail)

@@ -44,12 +44,15 @@ static const char *next_extension(void *arg, unsigned i)
 int sieve_require(struct sieve_compiler *c, const struct sieve_string *name)
 {
 	const struct sieve_extension *e;
+	bool found = false;
 	for (unsigned i = 0; (e = sieve_extension_at(c->params->host, i)); i++) {
 		if (e->name && bytes_eq(name->text, bytes_of(e->name))) {
 			c->required |= UINT64_C(1) << i;
-			return 0;
+			found = true;
 		}
 	}
+	if (found)
+		return 0;
 	struct buf hint = { 0 };
 	sieve_suggest(name->text, next_extension, c, &hint);
 	int r = sieve_complain(c, name->pos, "there is no extension \"%.*s\" here%s", BYTES_ARG(bytes_first(name->text, 60)),

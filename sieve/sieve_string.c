@@ -186,6 +186,8 @@ int sieve_compiler_variable(struct sieve_compiler *c, const struct sieve_string 
 	if (!r && !v.settable)
 		r = sieve_complain(c, name->pos, "\"%.*s\" can be read, but not set", BYTES_ARG(word));
 	if (!r)
+		r = sieve_compiler_needs(c, name->pos, v.set_needs, arena_printf(&c->scratch, "setting \"%.*s\"", BYTES_ARG(word)));
+	if (!r)
 		*ret = (struct sieve_variable){ .host = true, .id = v.id };
 	return r;
 }
@@ -238,7 +240,7 @@ int sieve_variable_set(struct sieve_run *r, const struct sieve_node *n, const st
 	if (value.n > SIEVE_STRING_MAX)
 		return sieve_fail(r, n, -E2BIG, "a variable came to %zu bytes, more than %d", value.n, SIEVE_STRING_MAX);
 	if (v->host)
-		return s->host->set(r, v->id, value);
+		return s->host->set(r, n, v->id, value);
 	if (!r->own)
 		r->own = ARENA_ARRAY(&r->scratch, struct bytes, s->own_count);
 	r->own[v->id] = value;
