@@ -102,6 +102,60 @@ fuzz-build: $(FUZZ)
 .PHONY: fuzz-build
 -include $(FUZZ_OBJS:.o=.d)
 
+# Each target for FUZZ_SECONDS; a finding is kept in build/fuzz/findings.
+FUZZ_SECONDS ?= 60
+fuzz: fuzz-build
+	@tools/fuzz $(FUZZ_SECONDS) $(FUZZ)
+.PHONY: fuzz
+
+# ---- what proves it ----
+deps:
+	@tools/deps
+# Everything, with the sanitizers on; the last line says how it went.
+check:
+	@tools/deps build test
+	@tools/check
+lint:
+	@tools/deps build lint
+	@tools/lint
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+bench: all
+	@tools/deps build test
+	@tests/bench/run
+.PHONY: deps check lint format bench
+
+# ---- the demonstration ----
+run:
+	@tools/deps build demo
+	@$(MAKE) --no-print-directory all
+	@tests/demo/run
+.PHONY: run
+
+# ---- installation ----
+SBINDIR    ?= $(PREFIX)/sbin
+MANDIR     ?= $(PREFIX)/share/man
+DOCDIR     ?= $(PREFIX)/share/doc/gatepost
+SYSCONFDIR ?= /etc/gatepost
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+SPOOLDIR   ?= /var/spool/gatepost
+install: all
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8
+	install -d $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)
+	install -d -m 700 $(DESTDIR)$(SPOOLDIR)
+	install $(BUILD)/gatepost $(DESTDIR)$(SBINDIR)/gatepost
+	install -m 644 docs/gatepost.conf.5 $(DESTDIR)$(MANDIR)/man5/
+	install -m 644 docs/gatepost-sieve.7 $(DESTDIR)$(MANDIR)/man7/
+	install -m 644 docs/gatepost.8 $(DESTDIR)$(MANDIR)/man8/
+	install -m 644 README.md INSTALL LICENSE $(DESTDIR)$(DOCDIR)/
+	install -m 644 docs/examples/* $(DESTDIR)$(DOCDIR)/examples/
+	sed 's|@SBINDIR@|$(SBINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' docs/gatepost.service >$(DESTDIR)$(UNITDIR)/gatepost.service
+uninstall:
+	rm -f $(DESTDIR)$(SBINDIR)/gatepost $(DESTDIR)$(MANDIR)/man5/gatepost.conf.5 $(DESTDIR)$(MANDIR)/man7/gatepost-sieve.7
+	rm -f $(DESTDIR)$(MANDIR)/man8/gatepost.8 $(DESTDIR)$(UNITDIR)/gatepost.service
+	rm -rf $(DESTDIR)$(DOCDIR)
+.PHONY: install uninstall
+
 clean:
 	rm -rf build
 .PHONY: clean
