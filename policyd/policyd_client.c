@@ -74,79 +74,53 @@ void policyd_client_free(struct policyd_client **cp)
 	*cp = NULL;
 }
 
-TASK_FN static int policyd_exchange(struct stream *s, struct bytes request, struct policyd_reply *reply, const char **ret_why)
+struct policyd_exchange {
+	struct bytes request;
+	struct policyd_reply *reply;
+	const char *why;                /* what was wrong with the answer; NULL */
+};
+
+TASK_FN static int policyd_exchange(struct stream *s, void *arg)
 {
-	stream_put(s, request);
+	struct policyd_exchange *x = arg;
+
+	policyd_reply_fini(x->reply);
+	stream_put(s, x->request);
 	int r = stream_flush(s);
-	if (r < 0)
-		return r;
-	do {
+	while (r == 0) {
 		struct bytes line;
 		bool crlf;
 		r = stream_line(s, POLICYD_REPLY_MAX, &line, &crlf);
 		if (r == -EMSGSIZE)
-			*ret_why = "a line is too long";
-		if (r < 0)
-			return r;
-		r = policyd_codec_reply_line(reply, line, crlf, ret_why);
-	} while (r == 0);
-	return r < 0 ? r : 0;
+			x->why = "a line is too long";
+		if (r == 0)
+			r = policyd_codec_reply_line(x->reply, line, crlf, &x->why);
+	}
+	return r == 1 ? 0 : r;
 }
 
-static bool policyd_peer_gone(int r)
+static struct policyd_failure policyd_failure_of(int r, bool connected, const struct policyd_exchange *x)
 {
-	return r == -ENODATA || r == -EPIPE || r == -ECONNRESET;
-}
+	bool gone = r == -ENODATA || r == -EPIPE || r == -ECONNRESET;
 
-static void policyd_failure_set(int r, const struct policyd_reply *reply, const char *why, struct policyd_failure *ret)
-{
+	if (!connected)
+		return (struct policyd_failure){ GATE_FAULT_CONNECT, strerror(-r) };
 	if (r == -ETIMEDOUT)
-		*ret = (struct policyd_failure){ GATE_FAULT_TIMEOUT, "no answer in time" };
-	else if (!policyd_peer_gone(r))
-		*ret = (struct policyd_failure){ GATE_FAULT_PROTOCOL, why ? why : strerror(-r) };
-	else if (reply->bytes)
-		*ret = (struct policyd_failure){ GATE_FAULT_PROTOCOL, "the connection was closed in the middle of an answer" };
-	else
-		*ret = (struct policyd_failure){ GATE_FAULT_CONNECT, "the connection was closed without an answer" };
-}
-
-/* One exchange over one connection; *RET_KEPT: it had been used before. */
-TASK_FN static int policyd_try(struct policyd_client *c, struct bytes request, struct policyd_reply *reply, bool *ret_kept,
-    struct policyd_failure *ret_failure)
-{
-	struct pool_conn *conn;
-	const char *why = NULL;
-	bool fresh = *ret_kept;         /* a kept one has just failed: do not try the next */
-
-	*ret_kept = false;
-	int r = pool_take(c->pool, fresh, &conn);
-	if (r < 0) {
-		*ret_failure = (struct policyd_failure){ GATE_FAULT_CONNECT, strerror(-r) };
-		return r;
-	}
-	*ret_kept = conn->kept;
-	r = policyd_exchange(conn->stream, request, reply, &why);
-	if (r == 0) {
-		pool_give(&conn);
-		return 0;
-	}
-	policyd_failure_set(r, reply, why, ret_failure);
-	pool_drop(&conn, !*ret_kept && r != -ECANCELED);
-	return r;
+		return (struct policyd_failure){ GATE_FAULT_TIMEOUT, "no answer in time" };
+	if (gone && x->reply->bytes == 0)
+		return (struct policyd_failure){ GATE_FAULT_CONNECT, "the connection was closed without an answer" };
+	if (gone)
+		return (struct policyd_failure){ GATE_FAULT_PROTOCOL, "the connection was closed in the middle of an answer" };
+	return (struct policyd_failure){ GATE_FAULT_PROTOCOL, x->why ? x->why : strerror(-r) };
 }
 
 TASK_FN int policyd_client_ask(struct policyd_client *c, struct bytes request, struct policyd_reply *reply, struct policyd_failure *ret_failure)
 {
-	unsigned left = c->endpoint_count;
-	struct deadline d;
-	bool kept = false;
-	int r;
+	struct policyd_exchange x = { .request = request, .reply = reply };
+	bool connected;
 
-	deadline_begin(&d, c->timeout);
-	do {
-		policyd_reply_fini(reply);
-		r = policyd_try(c, request, reply, &kept, ret_failure);
-	} while (policyd_peer_gone(r) && (kept || --left > 0));
-	deadline_end(&d);
+	int r = pool_exchange(c->pool, &(struct pool_exchange){ policyd_exchange, &x, c->timeout }, &connected);
+	if (r < 0)
+		*ret_failure = policyd_failure_of(r, connected, &x);
 	return r;
 }

@@ -186,12 +186,12 @@ static int policyd_apply(struct gate_call *call, const struct policyd_action *a)
 
 static int policyd_fail(struct gate_call *call, int r, struct policyd_failure f)
 {
-	if (r != -ECANCELED) {
-		call->fault = f.fault;
-		call->fault_text = f.why;
-		/* Postfix's default action is 451 4.3.5 Server configuration problem. */
-		call->misconfigured = f.fault == GATE_FAULT_PROTOCOL;
-	}
+	/* The session's end, or a deadline around our own: not this server's fault to tell. */
+	if (r == -ECANCELED || (r == -ETIMEDOUT && deadline_left() <= 0))
+		return r;
+	call->fault = f.fault;
+	call->fault_text = f.why;
+	call->misconfigured = f.fault == GATE_FAULT_PROTOCOL;
 	return r;
 }
 

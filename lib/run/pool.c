@@ -185,6 +185,43 @@ void pool_drop(struct pool_conn **cp, bool failed)
 	pool_conn_free(c);
 }
 
+static bool pool_peer_gone(int r)
+{
+	return r == -ENODATA || r == -EPIPE || r == -ECONNRESET;
+}
+
+TASK_FN static int pool_exchange_once(struct pool *p, const struct pool_exchange *x, bool fresh, bool *ret_connected, bool *ret_kept)
+{
+	struct pool_conn *c;
+	int r = pool_take(p, fresh, &c);
+
+	*ret_connected = r == 0;
+	*ret_kept = r == 0 && c->kept;
+	if (r < 0)
+		return r;
+	r = x->run(c->stream, x->arg);
+	if (r == 0)
+		pool_give(&c);
+	else
+		pool_drop(&c, !*ret_kept && r != -ECANCELED);
+	return r;
+}
+
+TASK_FN int pool_exchange(struct pool *p, const struct pool_exchange *x, bool *ret_connected)
+{
+	unsigned left = p->params.endpoint_count;
+	struct deadline d;
+	bool kept = false;
+	int r;
+
+	deadline_begin(&d, x->timeout);
+	do
+		r = pool_exchange_once(p, x, kept, ret_connected, &kept);
+	while (*ret_connected && pool_peer_gone(r) && (kept || --left > 0));
+	deadline_end(&d);
+	return r;
+}
+
 unsigned pool_idle(const struct pool *p)
 {
 	return p->idle_count;

@@ -52,6 +52,18 @@ TASK_FN int pool_take(struct pool *p, bool fresh, struct pool_conn **ret) __attr
 void pool_give(struct pool_conn **c);
 /* Closes it.  FAILED: its endpoint did not behave, prefer another for a while. */
 void pool_drop(struct pool_conn **c, bool failed);
+
+/* One question and its answer over whichever connection.  One that was kept and turns out to be dead is replaced by a new one, and a new one that is
+ * closed on us by that of another endpoint, so RUN may be called several times and starts anew each time. */
+struct pool_exchange {
+	/* 0: complete; -ENODATA, -EPIPE, -ECONNRESET: the peer is gone; another -errno: of no use to try again. */
+	int (*run)(struct stream *s, void *arg) TASK_PTR;
+	void *arg;
+	int64_t timeout;                        /* ns for all of it; FOREVER */
+};
+/* What RUN returned last, or the failure of pool_take(): *RET_CONNECTED is false then. */
+TASK_FN int pool_exchange(struct pool *p, const struct pool_exchange *x, bool *ret_connected) __attribute__((warn_unused_result));
+
 unsigned pool_idle(const struct pool *p);       /* connections kept and not in use */
 
 #endif

@@ -1,0 +1,137 @@
+/*
+ * table.c: opening a table by its Postfix name, and asking it.
+ */
+#include "tcp_table/table.h"
+
+#include "lib/base/mem.h"
+#include "tcp_table/table_keys.h"
+
+#include <errno.h>
+
+struct table {
+	const struct table_ops *ops;
+	void *state;
+	char *name;             /* as in gatepost.conf */
+	char *delimiters;
+};
+
+static const struct table_ops *table_kind(const struct table_ops *const *kinds, struct bytes type)
+{
+	for (; *kinds; kinds++)
+		if (bytes_eq(bytes_of((*kinds)->type), type))
+			return *kinds;
+	return NULL;
+}
+
+static int table_unknown(const struct table_ops *const *kinds, struct bytes type, struct buf *err)
+{
+	buf_printf(err, "no table type \"%.*s\"; there are", BYTES_ARG(type));
+	for (; *kinds; kinds++)
+		buf_printf(err, " %s%s", (*kinds)->type, kinds[1] ? "," : "");
+	return -EINVAL;
+}
+
+int table_open(const struct table_ops *const *kinds, struct bytes map, const struct table_options *o, const char *name,
+    struct table **ret, struct buf *err)
+{
+	static const struct table_options none;
+	struct bytes spec = map, type = bytes_cut(&spec, ':');
+	void *state;
+
+	o = o ? o : &none;
+	if (!spec.p) {
+		buf_printf(err, "\"%.*s\" is no table: it needs a type, as in \"hash:/etc/aliases\"", BYTES_ARG(map));
+		return -EINVAL;
+	}
+	const struct table_ops *ops = table_kind(kinds, type);
+	if (!ops)
+		return table_unknown(kinds, type, err);
+	int r = ops->open(spec, o, &state, err);
+	if (r < 0)
+		return r;
+	struct table *t = NEW(struct table);
+	*t = (struct table){
+		.ops = ops, .state = state, .name = mem_strdup(name), .delimiters = mem_strdup(o->delimiters ? o->delimiters : "+")
+	};
+	*ret = t;
+	return 0;
+}
+
+void table_close(struct table **tp)
+{
+	struct table *t = *tp;
+	if (!t)
+		return;
+	t->ops->close(t->state);
+	mem_free(t->name);
+	mem_free(t->delimiters);
+	mem_free(t);
+	*tp = NULL;
+}
+
+const char *table_name(const struct table *t)
+{
+	return t->name;
+}
+
+struct table_job {
+	const struct table *table;
+	struct bytes key;
+	struct buf *ret, *err;
+};
+
+static int table_job_run(void *arg)
+{
+	struct table_job *job = arg;
+	return job->table->ops->get(job->table->state, job->key, job->ret, job->err);
+}
+
+TASK_FN static int table_get_folded(struct table *t, struct bytes key, struct buf *ret, struct buf *err)
+{
+	if (t->ops->ask)
+		return t->ops->ask(t->state, key, ret, err);
+	if (!t->ops->blocks)
+		return t->ops->get(t->state, key, ret, err);
+	return task_offload(table_job_run, &(struct table_job){ t, key, ret, err });
+}
+
+static void table_fold(struct bytes key, struct buf *to)
+{
+	char *p = buf_room(to, key.n);
+	for (size_t i = 0; i < key.n; i++)
+		p[i] = key.p[i] >= 'A' && key.p[i] <= 'Z' ? (char)(key.p[i] | 0x20) : key.p[i];
+	buf_grown(to, key.n);
+}
+
+TASK_FN int table_get(struct table *t, struct bytes key, struct buf *ret, struct buf *err)
+{
+	struct buf folded = { 0 };
+
+	if (key.n == 0)
+		return 0;
+	/* Keys are C strings in Postfix and in every file it makes. */
+	if (bytes_find(key, '\0') >= 0) {
+		buf_add_str(err, "the key holds NUL");
+		return -EINVAL;
+	}
+	if (t->ops->fold_key) {
+		table_fold(key, &folded);
+		key = buf_bytes(&folded);
+	}
+	int r = table_get_folded(t, key, ret, err);
+	buf_fini(&folded);
+	return r;
+}
+
+TASK_FN int table_find(struct table *t, enum table_use use, struct bytes key, struct buf *ret, struct buf *err)
+{
+	struct table_keys keys;
+	struct bytes next;
+	int r = 0;
+
+	table_keys_init(&keys, use, key, t->delimiters, t->ops->whole_key);
+	while (r == 0 && table_keys_next(&keys, &next))
+		r = table_get(t, next, ret, err);
+	table_keys_fini(&keys);
+	return r;
+}

@@ -1,0 +1,260 @@
+/*
+ * table_file.c: a text file, its content in memory, and when to read it again.
+ */
+#include "tcp_table/table_file.h"
+
+#include "lib/base/assert.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TABLE_FILE_CHUNK = 65536, TABLE_FILE_MAX = 1 << 30 };
+
+/* What tells one state of a file from another. */
+struct table_file_id {
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtime;
+};
+
+/* One reading of the file, used by whoever asks at the moment. */
+struct table_file_content {
+	unsigned refs;
+	struct buf text;
+	void *parsed;
+};
+
+struct table_file {
+	const struct table_file_kind *kind;
+	char *path;
+	struct table_file_content *content;
+	struct table_file_id loaded;    /* what CONTENT was read from */
+	struct table_file_id refused;   /* a later state that was of no use, and has been complained of */
+	bool loading, missing;          /* a task is reading; the loss has been complained of */
+};
+
+/* ---- reading ---- */
+
+struct table_file_job {
+	const struct table_file *file;
+	struct table_file_id id;
+	struct table_file_content *content;
+	struct table_notes notes;
+	const char *why;
+};
+
+static struct table_file_id table_file_id_of(const struct stat *st)
+{
+	return (struct table_file_id){ st->st_dev, st->st_ino, st->st_size, st->st_mtim };
+}
+
+static bool table_file_same(const struct table_file_id *a, const struct table_file_id *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec &&
+	       a->mtime.tv_nsec == b->mtime.tv_nsec;
+}
+
+static int table_file_slurp(int fd, struct buf *text)
+{
+	for (;;) {
+		ssize_t n = read(fd, buf_room(text, TABLE_FILE_CHUNK), TABLE_FILE_CHUNK);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		buf_grown(text, (size_t)n);
+		if (text->n > TABLE_FILE_MAX)
+			return -EFBIG;
+	}
+}
+
+static int table_file_read(const char *path, struct table_file_id *ret_id, struct buf *text)
+{
+	struct stat st;
+	/* Not to be kept waiting by a pipe without a writer; /dev/null is a fine empty table. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	int r = fstat(fd, &st) < 0 ? -errno : 0;
+	if (r == 0)
+		r = S_ISREG(st.st_mode) || S_ISCHR(st.st_mode) ? table_file_slurp(fd, text) : -EINVAL;
+	close(fd);
+	if (r == 0)
+		*ret_id = table_file_id_of(&st);
+	return r;
+}
+
+static void table_file_content_unref(const struct table_file_kind *kind, struct table_file_content **cp)
+{
+	struct table_file_content *c = *cp;
+	*cp = NULL;
+	if (!c || --c->refs > 0)
+		return;
+	if (c->parsed)
+		kind->unload(c->parsed);
+	buf_fini(&c->text);
+	mem_free(c);
+}
+
+/* Reads and parses; in the thread pool, but for the first time. */
+static int table_file_load(void *arg)
+{
+	struct table_file_job *job = arg;
+	struct table_file_content *c = NEW(struct table_file_content);
+
+	c->refs = 1;
+	int r = table_file_read(job->file->path, &job->id, &c->text);
+	if (r < 0) {
+		job->why = strerror(-r);
+		table_file_content_unref(job->file->kind, &c);
+		return r;
+	}
+	buf_str(&c->text);
+	c->parsed = job->file->kind->load(c->text.p, c->text.n, &job->notes);
+	job->content = c;
+	return 0;
+}
+
+static void table_file_log_notes(const struct table_notes *n)
+{
+	struct bytes rest = buf_bytes((struct buf *)&n->text);
+	unsigned lines = 0;
+
+	for (; rest.n; lines++) {
+		struct bytes line = bytes_cut(&rest, '\n');
+		log_warning("table", "%.*s", BYTES_ARG(line));
+	}
+	if (n->count > lines)
+		log_warning("table", "%s: %u more lines are wrong", n->file, n->count - lines);
+}
+
+/* ---- opening and closing ---- */
+
+int table_file_open(const struct table_file_kind *kind, struct bytes path, void **ret_state, struct buf *err)
+{
+	struct table_file *f = NEW(struct table_file);
+	*f = (struct table_file){ .kind = kind, .path = bytes_dup(path) };
+	struct table_file_job job = { .file = f, .notes.file = f->path };
+
+	int r = table_file_load(&job);
+	if (r < 0) {
+		buf_printf(err, "cannot read %s: %s", f->path, job.why);
+		mem_free(f->path);
+		mem_free(f);
+		return r;
+	}
+	table_file_log_notes(&job.notes);
+	table_notes_fini(&job.notes);
+	f->content = job.content;
+	f->loaded = job.id;
+	*ret_state = f;
+	return 0;
+}
+
+void table_file_close(void *state)
+{
+	struct table_file *f = state;
+	ASSERT(!f->loading);
+	table_file_content_unref(f->kind, &f->content);
+	mem_free(f->path);
+	mem_free(f);
+}
+
+/* ---- asking ---- */
+
+/* Written to within the last second: whoever does that may not be done. */
+static bool table_file_hot(const struct table_file_id *id)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t age = (now.tv_sec - id->mtime.tv_sec) * INT64_C(1000000000) + (now.tv_nsec - id->mtime.tv_nsec);
+	return age >= 0 && age < INT64_C(1000000000);
+}
+
+static void table_file_keep(struct table_file *f, const struct table_file_id *id, const char *why)
+{
+	f->refused = *id;
+	log_warning("table", "%s: %s: the old entries are kept", f->path, why);
+}
+
+/* Is it to be read again, now? */
+static bool table_file_changed(struct table_file *f)
+{
+	struct stat st;
+
+	if (stat(f->path, &st) < 0) {
+		if (!f->missing)
+			log_warning("table", "%s: %s: the old entries are kept", f->path, strerror(errno));
+		f->missing = true;
+		return false;
+	}
+	f->missing = false;
+	struct table_file_id id = table_file_id_of(&st);
+	if (table_file_same(&id, &f->loaded) || table_file_same(&id, &f->refused))
+		return false;
+	/* A file that was moved into place is complete; one that is written in place is so only when it has come to rest. */
+	if (id.ino == f->loaded.ino && table_file_hot(&id))
+		return false;
+	if (id.size == 0 && f->loaded.size > 0) {
+		table_file_keep(f, &id, "it is empty now (a comment in it says that this is meant)");
+		return false;
+	}
+	return true;
+}
+
+TASK_FN static void table_file_refresh(struct table_file *f)
+{
+	if (f->loading || !table_file_changed(f))
+		return;
+	struct table_file_job job = { .file = f, .notes.file = f->path };
+	f->loading = true;
+	int r = task_offload(table_file_load, &job);
+	f->loading = false;
+	table_file_log_notes(&job.notes);
+	table_notes_fini(&job.notes);
+	if (r < 0) {
+		struct stat st;
+		if (stat(f->path, &st) == 0) {
+			struct table_file_id id = table_file_id_of(&st);
+			table_file_keep(f, &id, job.why);
+		}
+		return;
+	}
+	table_file_content_unref(f->kind, &f->content);
+	f->content = job.content;
+	f->loaded = job.id;
+}
+
+struct table_file_get_job {
+	const struct table_file_kind *kind;
+	const void *parsed;
+	struct bytes key;
+	struct buf *ret, *err;
+};
+
+static int table_file_get(void *arg)
+{
+	struct table_file_get_job *job = arg;
+	return job->kind->get(job->parsed, job->key, job->ret, job->err);
+}
+
+TASK_FN int table_file_ask(void *state, struct bytes key, struct buf *ret, struct buf *err)
+{
+	struct table_file *f = state;
+
+	table_file_refresh(f);
+	struct table_file_content *c = f->content;
+	struct table_file_get_job job = { f->kind, c->parsed, key, ret, err };
+	if (!f->kind->slow)
+		return table_file_get(&job);
+	c->refs++;
+	int r = task_offload(table_file_get, &job);
+	table_file_content_unref(f->kind, &c);
+	return r;
+}

@@ -1,0 +1,30 @@
+/*
+ * table_file.h: tables that are text files, held in memory.
+ *
+ * The file is looked at (stat) at each lookup and read again, in the thread pool, when it has changed: those who ask meanwhile get the old
+ * answers.  So do all when the file is gone, cannot be read, was emptied, or is being written this moment: an entry is never
+ * "not found" because its file could not be read.
+ */
+#ifndef GATEPOST_TCP_TABLE_TABLE_FILE_H
+#define GATEPOST_TCP_TABLE_TABLE_FILE_H
+
+#include "tcp_table/table.h"
+#include "tcp_table/table_lines.h"
+
+struct table_file_kind {
+	const char *type;
+	/* Takes the file apart.  TEXT stays where it is until unload() and may be written to.  In the thread pool.  Lines that are wrong are noted and
+	 * left out, as Postfix does. */
+	void *(*load)(char *text, size_t n, struct table_notes *notes);
+	void (*unload)(void *content);
+	/* As table_ops.get(). */
+	int (*get)(const void *content, struct bytes key, struct buf *ret, struct buf *err);
+	bool slow;              /* get() may take long, or much stack: it runs in the thread pool too */
+};
+
+/* For the kind's open(); ask and close are its methods. */
+int table_file_open(const struct table_file_kind *kind, struct bytes path, void **ret_state, struct buf *err) __attribute__((warn_unused_result));
+TASK_FN int table_file_ask(void *state, struct bytes key, struct buf *ret, struct buf *err);
+void table_file_close(void *state);
+
+#endif

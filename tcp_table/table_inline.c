@@ -1,0 +1,138 @@
+/*
+ * table_inline.c: inline:{key=value, {key = value with, blanks}}: a table in its own name.
+ *
+ * Entries are divided by commas and white space; one in braces may hold both.  Where no entry has a '=' it is a plain list: inline:{example.org,
+ * example.net}.  Postfix would not take that.  The last of two entries with one key counts.
+ */
+#include "tcp_table/table_kinds.h"
+#include "tcp_table/table_lines.h"
+
+#include "lib/base/arena.h"
+#include "lib/base/mem.h"
+#include "lib/base/strmap.h"
+
+#include <errno.h>
+
+struct inline_table {
+	struct strmap entries;          /* of C strings in the arena; keys in lower case */
+	struct arena arena;
+	unsigned pairs, words;          /* entries with '=', without */
+};
+
+/* Length of TEXT's first token, up to END or one of its characters; braces nest and hide them.  -EINVAL: a brace is not closed. */
+static int inline_token(struct bytes text, const char *end, size_t *ret)
+{
+	unsigned depth = 0;
+	size_t n;
+	for (n = 0; n < text.n; n++) {
+		char c = text.p[n];
+		if (depth == 0 && strchr(end, c))
+			break;
+		depth += c == '{';
+		if (c == '}' && depth-- == 0)
+			return -EINVAL;
+	}
+	*ret = n;
+	return depth ? -EINVAL : 0;
+}
+
+/* All of B stands between one pair of braces: "{a} {b}" does not. */
+static bool inline_braced(struct bytes b)
+{
+	size_t n;
+	return b.n >= 2 && b.p[0] == '{' && b.p[b.n - 1] == '}' && inline_token(bytes_skip(bytes_first(b, b.n - 1), 1), "", &n) == 0;
+}
+
+static void inline_set(struct inline_table *t, struct bytes key, struct bytes value)
+{
+	char *folded = arena_str(&t->arena, key);
+	for (char *p = folded; *p; p++)
+		*p = *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p;
+	strmap_set(&t->entries, bytes_make(folded, key.n), arena_str(&t->arena, value));
+}
+
+static int inline_entry(struct inline_table *t, struct bytes entry, struct buf *err)
+{
+	struct bytes whole = entry;
+	if (inline_braced(entry))
+		entry = table_trim(bytes_skip(bytes_first(entry, entry.n - 1), 1));
+	struct bytes value = entry, key = table_trim(bytes_cut(&value, '='));
+	if (key.n == 0 || bytes_find(entry, '\0') >= 0) {
+		buf_printf(err, "\"%.*s\" has no key", BYTES_ARG(whole));
+		return -EINVAL;
+	}
+	*(value.p ? &t->pairs : &t->words) += 1;
+	if (t->pairs && t->words) {
+		buf_printf(err, "\"%.*s\" %s '=', unlike what stands before it", BYTES_ARG(whole), value.p ? "has a" : "has no");
+		return -EINVAL;
+	}
+	inline_set(t, key, value.p ? table_trim(value) : BYTES(""));
+	return 0;
+}
+
+static int inline_parse(struct inline_table *t, struct bytes text, struct buf *err)
+{
+	static const char separators[] = ", \t\r\n";
+
+	for (;;) {
+		while (text.n && strchr(separators, *text.p))
+			text = bytes_skip(text, 1);
+		if (text.n == 0)
+			break;
+		size_t n;
+		if (inline_token(text, separators, &n) < 0) {
+			buf_printf(err, "a brace too many or too few in \"%.*s\"", BYTES_ARG(text));
+			return -EINVAL;
+		}
+		int r = inline_entry(t, bytes_first(text, n), err);
+		if (r < 0)
+			return r;
+		text = bytes_skip(text, n);
+	}
+	if (t->pairs + t->words == 0) {
+		buf_add_str(err, "the table is empty");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static void inline_close(void *state)
+{
+	struct inline_table *t = state;
+	strmap_fini(&t->entries);
+	arena_fini(&t->arena);
+	mem_free(t);
+}
+
+static int inline_open(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)
+{
+	(void)o;
+	spec = table_trim(spec);
+	if (!inline_braced(spec)) {
+		buf_printf(err, "\"inline:%.*s\": it needs the form inline:{key=value, ...}", BYTES_ARG(spec));
+		return -EINVAL;
+	}
+	struct inline_table *t = NEW(struct inline_table);
+	int r = inline_parse(t, bytes_skip(bytes_first(spec, spec.n - 1), 1), err);
+	if (r < 0)
+		inline_close(t);
+	else
+		*ret_state = t;
+	return r;
+}
+
+static int inline_get(void *state, struct bytes key, struct buf *ret, struct buf *err)
+{
+	const struct inline_table *t = state;
+	const char *value = strmap_get(&t->entries, key);
+
+	(void)err;
+	if (!value)
+		return 0;
+	buf_add_str(ret, value);
+	return 1;
+}
+
+const struct table_ops table_inline = {
+	.type = "inline", .fold_key = true, .open = inline_open, .close = inline_close, .get = inline_get
+};

@@ -1,0 +1,39 @@
+/*
+ * table_static.c: static:text, static:{text with blanks}: every key has this value.
+ */
+#include "tcp_table/table_kinds.h"
+#include "tcp_table/table_lines.h"
+
+#include "lib/base/mem.h"
+
+#include <errno.h>
+
+static int static_open(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)
+{
+	(void)o;
+	struct bytes value = spec;
+	if (bytes_starts(spec, BYTES("{"))) {
+		value = table_trim(spec);
+		if (!bytes_ends(value, BYTES("}"))) {
+			buf_printf(err, "\"static:%.*s\": something follows the closing brace", BYTES_ARG(spec));
+			return -EINVAL;
+		}
+		value = table_trim(bytes_skip(bytes_first(value, value.n - 1), 1));
+	}
+	if (value.n == 0) {
+		buf_add_str(err, "static: needs a value");
+		return -EINVAL;
+	}
+	*ret_state = bytes_dup(value);
+	return 0;
+}
+
+static int static_get(void *state, struct bytes key, struct buf *ret, struct buf *err)
+{
+	(void)key;
+	(void)err;
+	buf_add_str(ret, state);
+	return 1;
+}
+
+const struct table_ops table_static = { .type = "static", .open = static_open, .close = mem_free, .get = static_get };

@@ -1,0 +1,334 @@
+/* test_table_files.c: inline, static and the tables that are text files.  Answers are those of Debian's `postmap -q` (3.7.11) where no other reason is given. */
+#include "tests/unit/in_task.h"
+
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "tcp_table/table_kinds.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static const struct table_ops *const kinds[] = { &table_inline, &table_static, &table_texthash, &table_cidr, NULL };
+
+/* ---- a folder, and a file in it that was written long ago ---- */
+
+static char folder[64];
+static struct buf logged;
+
+static void on_log(void *arg, enum log_level level, struct bytes line)
+{
+	(void)arg;
+	(void)level;
+	buf_add(&logged, line);
+}
+
+static int setup(void **state)
+{
+	strcpy(folder, "/tmp/gatepost-tables-XXXXXX");
+	if (!mkdtemp(folder))
+		return -1;
+	log_capture(on_log, NULL);
+	return loop_setup(state);
+}
+
+static int teardown(void **state)
+{
+	char command[128];
+	log_capture(NULL, NULL);
+	buf_fini(&logged);
+	snprintf(command, sizeof command, "rm -rf %s", folder);
+	return system(command) != 0 || loop_teardown(state);
+}
+
+static const char *file_path(void)
+{
+	static char path[80];
+	snprintf(path, sizeof path, "%s/table", folder);
+	return path;
+}
+
+static void file_write(const char *path, const char *text, int seconds_ago)
+{
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(text, 1, strlen(text), f), strlen(text));
+	assert_int_equal(fclose(f), 0);
+	struct timespec t[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = time(NULL) - seconds_ago } };
+	assert_int_equal(utimensat(AT_FDCWD, path, t, 0), 0);
+}
+
+static struct table *open_map(const char *map)
+{
+	struct table *t = NULL;
+	struct buf err = { 0 };
+	int r = table_open(kinds, bytes_of(map), NULL, "test", &t, &err);
+	if (r < 0)
+		print_message("%s: %s\n", map, buf_str(&err));
+	assert_int_equal(r, 0);
+	buf_fini(&err);
+	return t;
+}
+
+static struct table *open_file(const char *type)
+{
+	char map[128];
+	snprintf(map, sizeof map, "%s:%s", type, file_path());
+	return open_map(map);
+}
+
+/* ---- one question, in a task ---- */
+
+struct question {
+	struct table *t;
+	const char *key;
+	int r;
+	struct buf value, err;
+};
+
+TASK_FN static void ask_main(void *arg)
+{
+	struct question *q = arg;
+	q->r = table_get(q->t, bytes_of(q->key), &q->value, &q->err);
+}
+
+/* WANT: the value; NULL: not found. */
+static void expect(struct table *t, const char *key, const char *want)
+{
+	struct question q = { .t = t, .key = key };
+	in_task(ask_main, &q);
+	print_message("[ case     ] %s -> %d %s\n", key, q.r, buf_str(&q.value));
+	assert_int_equal(q.r, want != NULL);
+	assert_string_equal(buf_str(&q.value), want ? want : "");
+	buf_fini(&q.value);
+	buf_fini(&q.err);
+}
+
+struct pair {
+	const char *key, *value;
+};
+
+static void expect_all(struct table *t, const struct pair *pairs, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		expect(t, pairs[i].key, pairs[i].value);
+	table_close(&t);
+}
+
+static void expect_refused(const char *map, const char *why)
+{
+	struct table *t = NULL;
+	struct buf err = { 0 };
+	assert_int_equal(table_open(kinds, bytes_of(map), NULL, "test", &t, &err), -EINVAL);
+	print_message("[ case     ] %s: %s\n", map, buf_str(&err));
+	assert_non_null(strstr(buf_str(&err), why));
+	buf_fini(&err);
+}
+
+/* ---- tests ---- */
+
+static void test_names(void **state)
+{
+	(void)state;
+	expect_refused("/etc/aliases", "needs a type");
+	expect_refused("nis:foo", "no table type \"nis\"; there are inline, static, texthash, cidr");
+}
+
+static void test_inline(void **state)
+{
+	(void)state;
+	static const struct pair pairs[] = { { "a", "b" }, { "A", "b" }, { "c", "d, e" }, { "x", "b=c" }, { "n", "{b}" }, { "d", NULL },
+					     { "dup", "2" }, { "br", "{b c}" }, { "", NULL } };
+	expect_all(open_map("inline:{a=b,{ c = d, e }\t{X = b=c} {n={b}}, dup=1 dup=2, br={b c}}"), pairs, COUNT_OF(pairs));
+	/* Ours alone: a list. */
+	static const struct pair list[] = { { "example.org", "" }, { "EXAMPLE.net", "" }, { "example.com", NULL } };
+	expect_all(open_map("inline:{example.org, example.net}"), list, COUNT_OF(list));
+	expect_refused("inline:{ }", "empty");
+	expect_refused("inline:{a=b}x", "needs the form");
+	expect_refused("inline:{a=b", "needs the form");
+	expect_refused("inline:a=b", "needs the form");
+	expect_refused("inline:{a=b} {c=d}", "needs the form");
+	expect_refused("inline:{ a = b }", "has no key");
+	expect_refused("inline:{a=b c}", "no '='");
+	expect_refused("inline:{a, c=d}", "has a '='");
+}
+
+static void test_static(void **state)
+{
+	(void)state;
+	static const struct pair pairs[] = { { "any", "bar baz" }, { "other", "bar baz" }, { "", NULL } };
+	expect_all(open_map("static:bar baz"), pairs, COUNT_OF(pairs));
+	expect_all(open_map("static:{ bar baz }"), pairs, COUNT_OF(pairs));
+	expect_refused("static:", "needs a value");
+	expect_refused("static:{x}y", "follows the closing brace");
+}
+
+static void test_texthash(void **state)
+{
+	(void)state;
+	file_write(file_path(),
+		"# c\na b\n c\n# in\n   \n\td\nB   two  words  \nnoval\n:x y\ndup 1\ndup 2\n\"q r\" z\nkey: val\n  # x\nlast end\n\xff bad\ncr lf\r\n", 60);
+	struct table *t = open_file("texthash");
+	assert_non_null(strstr(buf_str(&logged), "line 8: a key without a value is ignored: \\\"noval\\\""));
+	assert_non_null(strstr(buf_str(&logged), "line 11: \\\"dup\\\" again"));
+	static const struct pair pairs[] = { { "a", "b c\td" }, { "A", "b c\td" }, { "b", "two  words" }, { "noval", NULL }, { ":x", "y" },
+					     { "dup", "1" }, { "\"q", "r\" z" }, { "q r", NULL }, { "key:", "val" }, { "last", "end" },
+					     { "\xff", NULL }, { "cr", "lf" } };
+	expect_all(t, pairs, COUNT_OF(pairs));
+}
+
+static void test_cidr(void **state)
+{
+	(void)state;
+	file_write(file_path(),
+		"192.0.2.0/24 a\n192.0.2.1/24 bad\n!10.0.0.0/8 notten\n[2001:db8::]/32 six\n[2001:db9::/32] six2\n[2001:dba::1] six3\n"
+		"if 10.1.0.0/16\n10.1.2.0/24 onetwo\nif !10.1.3.0/24\n10.1.4.0/24 four\n10.1.3.0/24 never\nendif\nendif x\nENDIF\n"
+		"10.1.3.3 late\n  cont inued\n0.0.0.0/0 all4\nif 10.0.0.0/8 x\n10.2.0.0/16 yy\n10.3.0.0/33 y\nendif\n10.3.0.0 z\n"
+		"1.2.3.4/ z\n!!10.3.0.1  w\n::/0\n::/0 all6\n", 60);
+	struct table *t = open_file("cidr");
+	static const struct pair pairs[] = {
+		{ "192.0.2.7", "a" }, { "10.1.2.3", "onetwo" }, { "10.1.4.4", "four" }, { "10.1.3.3", "late  cont inued" },
+		{ "10.1.3.4", "all4" }, { "10.2.0.1", "all4" }, { "10.3.0.0", "all4" }, { "2001:db8::5", "six" }, { "2001:db9::5", "six2" },
+		{ "2001:dba::1", "six3" }, { "2001:dba::2", "all6" }, { "::ffff:10.1.2.3", "all6" }, { "foo", NULL }, { "10.3.0.1", "all4" },
+		{ "010.1.2.3", NULL }, { "11.0.0.1", "notten" }, { "1.2.3.4.5", NULL }, { "1.2.3.0/24", NULL },
+	};
+	for (unsigned line = 2; line <= 25; line++) {
+		char text[32];
+		snprintf(text, sizeof text, "line %u: ", line);
+		bool wrong = line == 2 || line == 13 || line == 18 || line == 20 || line == 21 || line == 23 || line == 25;
+		assert_int_equal(strstr(buf_str(&logged), text) != NULL, wrong);
+	}
+	expect_all(t, pairs, COUNT_OF(pairs));
+
+	file_write(file_path(), "10.1.0.0/16 a\nif 11.0.0.0/8\n11.1.0.0/16 in\n12.0.0.0/8 twelve\n", 60);
+	static const struct pair open_if[] = { { "10.1.2.3", "a" }, { "11.1.2.3", "in" }, { "12.1.2.3", NULL } };
+	expect_all(open_file("cidr"), open_if, COUNT_OF(open_if));
+}
+
+/* Each prefix length, against bit by bit comparison. */
+static void test_cidr_bits(void **state)
+{
+	(void)state;
+	struct buf text = { 0 };
+	for (unsigned bits = 32; bits > 0; bits--) {
+		unsigned long net = 0xa5a5a5a5UL & (0xffffffffUL << (32 - bits));
+		buf_printf(&text, "%lu.%lu.%lu.%lu/%u %u\n", net >> 24, net >> 16 & 255, net >> 8 & 255, net & 255, bits, bits);
+	}
+	file_write(file_path(), buf_str(&text), 60);
+	buf_fini(&text);
+	struct table *t = open_file("cidr");
+	expect(t, "165.165.165.165", "32");
+	for (unsigned bit = 0; bit < 32; bit++) {
+		unsigned long a = 0xa5a5a5a5UL ^ (0x80000000UL >> bit);
+		char key[20], want[4];
+		snprintf(key, sizeof key, "%lu.%lu.%lu.%lu", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255);
+		snprintf(want, sizeof want, "%u", bit);
+		expect(t, key, bit ? want : NULL);
+	}
+	table_close(&t);
+}
+
+static void test_missing_file(void **state)
+{
+	(void)state;
+	struct table *t = NULL;
+	struct buf err = { 0 };
+	assert_int_equal(table_open(kinds, BYTES("texthash:/nowhere/table"), NULL, "test", &t, &err), -ENOENT);
+	assert_string_equal(buf_str(&err), "cannot read /nowhere/table: No such file or directory");
+	buf_clear(&err);
+	assert_int_equal(table_open(kinds, BYTES("texthash:/tmp"), NULL, "test", &t, &err), -EINVAL);
+	buf_fini(&err);
+	/* What people write for a table without entries. */
+	t = open_map("cidr:/dev/null");
+	expect(t, "192.0.2.1", NULL);
+	table_close(&t);
+}
+
+/* ---- a file that changes while it is in use ---- */
+
+static void file_replace(const char *text, int seconds_ago)
+{
+	char other[96];
+	snprintf(other, sizeof other, "%s.new", file_path());
+	file_write(other, text, seconds_ago);
+	assert_int_equal(rename(other, file_path()), 0);
+}
+
+static void test_replaced(void **state)
+{
+	(void)state;
+	file_write(file_path(), "a old\n", 60);
+	struct table *t = open_file("texthash");
+	expect(t, "a", "old");
+	/* Moved into place: complete, however young. */
+	file_replace("a new\n", 0);
+	expect(t, "a", "new");
+	/* Written in place: believed when it has come to rest. */
+	file_write(file_path(), "b half\n", 0);
+	expect(t, "a", "new");
+	expect(t, "b", NULL);
+	file_write(file_path(), "b whole\n", 10);
+	expect(t, "a", NULL);
+	expect(t, "b", "whole");
+	assert_int_equal(logged.n, 0);
+	table_close(&t);
+}
+
+static void test_removed_truncated_unreadable(void **state)
+{
+	(void)state;
+	file_write(file_path(), "a old\n", 60);
+	struct table *t = open_file("texthash");
+	assert_int_equal(unlink(file_path()), 0);
+	expect(t, "a", "old");
+	expect(t, "a", "old");
+	const char *lost = strstr(buf_str(&logged), "No such file or directory: the old entries are kept");
+	assert_non_null(lost);
+	assert_null(strstr(strstr(lost, "kept"), "the old entries"));
+
+	buf_clear(&logged);
+	file_write(file_path(), "", 30);
+	expect(t, "a", "old");
+	assert_non_null(strstr(buf_str(&logged), "it is empty now"));
+
+	buf_clear(&logged);
+	assert_int_equal(unlink(file_path()), 0);
+	assert_int_equal(mkdir(file_path(), 0700), 0);
+	expect(t, "a", "old");
+	expect(t, "a", "old");
+	lost = strstr(buf_str(&logged), "Invalid argument: the old entries are kept");
+	assert_non_null(lost);
+	assert_null(strstr(strstr(lost, "kept"), "the old entries"));
+	assert_int_equal(rmdir(file_path()), 0);
+
+	/* Emptied on purpose. */
+	file_write(file_path(), "# nothing\n", 20);
+	expect(t, "a", NULL);
+	table_close(&t);
+}
+
+static void test_nul_in_key(void **state)
+{
+	(void)state;
+	struct table *t = open_map("static:x");
+	struct buf value = { 0 }, err = { 0 };
+	assert_int_equal(table_get(t, BYTES("a\0b"), &value, &err), -EINVAL);
+	assert_int_equal(value.n, 0);
+	buf_fini(&err);
+	table_close(&t);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_names), TEST(test_inline), TEST(test_static), TEST(test_texthash), TEST(test_cidr), TEST(test_cidr_bits),
+		TEST(test_missing_file), TEST(test_replaced), TEST(test_removed_truncated_unreadable), TEST(test_nul_in_key),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
