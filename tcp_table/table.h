@@ -15,7 +15,8 @@ struct table_options {
 	int64_t timeout;        /* ns, per lookup, for tables that ask a server; 0: the kind's default (100 s) */
 	int64_t idle_timeout;   /* 0: default */
 	size_t reply_max;       /* 0: default (tcp 4096, socketmap 100000) */
-	unsigned connections;   /* 0: default */
+	unsigned connections;   /* at once, to a server; 0: default (16) */
+	const char *delimiters; /* between user and extension, any of them (recipient_delimiter); NULL: "+"; "": addresses have none */
 };
 
 /* What a kind of table must do. */
@@ -23,6 +24,7 @@ struct table_ops {
 	const char *type;       /* "hash" */
 	bool blocks;            /* get() is run in the thread pool and must not touch tasks, streams, logs */
 	bool fold_key;          /* keys are made lower case before get() (Postfix: DICT_FLAG_FOLD_FIX) */
+	bool whole_key;         /* patterns, servers: table_find() asks for the whole key only (Postfix: DICT_FLAG_PATTERN) */
 	/* SPEC is what follows "type:".  -EINVAL, -ENOENT... with a sentence appended to ERR.  Not in a task; may read files. */
 	int (*open)(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err);
 	void (*close)(void *state);
@@ -38,17 +40,19 @@ int table_open(const struct table_ops *const *kinds, struct bytes map, const str
 void table_close(struct table **t);
 const char *table_name(const struct table *t);
 
-/* Looks KEY up.  1: found, the value appended to RET; 0: no; -errno: cannot tell (ERR says why).  -ECANCELED, -ETIMEDOUT of the task pass through.
- * Cached answers and changed files are the table's own business. */
+/* Looks KEY up.  1: found, the value appended to RET; 0: no; -errno: cannot tell (ERR says why).  -ECANCELED and -ETIMEDOUT are the task's own:
+ * a server that takes too long is -EAGAIN.  The empty key is in no table.  Cached answers and changed files are the table's own business. */
 TASK_FN int table_get(struct table *t, struct bytes key, struct buf *ret, struct buf *err) __attribute__((warn_unused_result));
 
-/* The keys Postfix would try, most specific first, for one use.  Calls table_get() until one is found. */
+/* The keys Postfix would try, most specific first, for one use: docs/tables.md has the lists.  Calls table_get() until one is found. */
 enum table_use {
 	TABLE_WHOLE,            /* the key as it is */
-	TABLE_ADDRESS,          /* user+ext@domain, user@domain, user+ext@, user@, @domain... see address order in docs/tables.md */
+	TABLE_ADDRESS,          /* virtual(5), canonical(5): user+ext@domain, user@domain, @domain */
 	TABLE_DOMAIN,           /* domain, .parent... */
-	TABLE_ACCESS_ADDRESS,   /* access(5): user+ext@domain, user@domain, domain, .parent, user@ */
-	TABLE_ACCESS_HOST,      /* access(5): host and its parent domains, or address and its networks by octets */
+	TABLE_TRANSPORT,        /* transport(5): user+ext@domain, user@domain, domain, .parent..., * */
+	TABLE_ALIAS,            /* aliases(5), the local part: user+ext, user */
+	TABLE_ACCESS_ADDRESS,   /* access(5): user+ext@domain, user@domain, domain, parent..., user+ext@, user@ */
+	TABLE_ACCESS_HOST,      /* access(5): host name and its parents, or address and its networks by octets */
 };
 TASK_FN int table_find(struct table *t, enum table_use use, struct bytes key, struct buf *ret, struct buf *err) __attribute__((warn_unused_result));
 

@@ -201,7 +201,7 @@ static bool table_file_changed(struct table_file *f)
 	/* A file that was moved into place is complete; one that is written in place is so only when it has come to rest. */
 	if (id.ino == f->loaded.ino && table_file_hot(&id))
 		return false;
-	if (id.size == 0 && f->loaded.size > 0) {
+	if (S_ISREG(st.st_mode) && id.size == 0 && f->loaded.size > 0) {
 		table_file_keep(f, &id, "it is empty now (a comment in it says that this is meant)");
 		return false;
 	}
