@@ -336,14 +336,14 @@ static bool milter_codec_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* "550-..." or "550 ...": as Postfix takes it (M37), whose last test is for an enhanced code of another class. */
+/* "550-..." or "550 ...", and no enhanced code of another class (M37).  Postfix takes any digit there for one. */
 static bool milter_codec_line_valid(struct bytes line, struct bytes code)
 {
 	if (line.n < 4 || (line.p[0] != '4' && line.p[0] != '5') || !milter_codec_digit(line.p[1]) || !milter_codec_digit(line.p[2]))
 		return false;
 	if (line.p[3] != ' ' && line.p[3] != '-')
 		return false;
-	if (line.n > 4 && milter_codec_digit(line.p[4]) && line.p[4] != line.p[0])
+	if (line.n > 5 && milter_codec_digit(line.p[4]) && line.p[5] == '.' && line.p[4] != line.p[0])
 		return false;
 	return bytes_eq(bytes_first(line, 3), code);
 }
