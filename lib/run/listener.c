@@ -61,6 +61,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 	struct listener *l = arg;
 
 	(void)fd, (void)what;
+	loop.events++;
 	l->busy = true;
 	for (int i = 0; i < BURST && !l->closed && accept_one(l); i++)
 		;

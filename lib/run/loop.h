@@ -73,6 +73,7 @@ struct loop {
 	int64_t now;                    /* run_now(): mono, or the test clock */
 	int64_t test_target, test_start, test_wall;
 	bool test_clock;
+	uint64_t events;                /* that libevent told us of */
 	int64_t cpu, cpu_at;            /* CPU time used, and the time at which it was looked at */
 
 	struct event *alarm;            /* the loop's only libevent timer */

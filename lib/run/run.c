@@ -56,17 +56,19 @@ void run_clock_advance(int64_t ns)
 	loop.test_target += ns;
 }
 
+static bool behind(void)
+{
+	return loop.test_clock && loop.now < loop.test_target;
+}
+
 /* To the next timer on the way to where run_clock_advance() wants us: each timer sees its own time. */
-static bool clock_step(void)
+static void clock_step(void)
 {
 	int64_t next = timer_next();
 
-	if (!loop.test_clock || loop.now >= loop.test_target)
-		return false;
 	if (next <= loop.now)
 		next = loop.now + 1;
 	loop.now = next < loop.test_target ? next : loop.test_target;
-	return true;
 }
 
 /* ---- what the kernel tells us ---- */
@@ -82,6 +84,7 @@ static void on_notify(evutil_socket_t fd, short what, void *arg)
 	uint64_t count;
 
 	(void)what, (void)arg;
+	loop.events++;
 	if (read(fd, &count, sizeof count) != sizeof count)
 		return;
 	signal_deliver();
@@ -220,12 +223,21 @@ static void look_at_cpu_clock(void)
 	loop.cpu = clock_read(CLOCK_THREAD_CPUTIME_ID);
 }
 
-static void poll_events(void)
+static void poll_events(bool wait)
 {
 	set_alarm();
-	event_base_loop(loop.base, EVLOOP_ONCE | (work_left() || timer_next() <= loop.now ? EVLOOP_NONBLOCK : 0));
+	event_base_loop(loop.base, EVLOOP_ONCE | (wait ? 0 : EVLOOP_NONBLOCK));
 	loop_look_at_clock();
 	look_at_cpu_clock();
+}
+
+/* The test clock moves on only when nothing more happens at the present time. */
+static void poll_test_clock(void)
+{
+	uint64_t before = loop.events;
+	poll_events(!behind() && !work_left() && timer_next() > loop.now);
+	if (behind() && !work_left() && loop.events == before && timer_next() > loop.now)
+		clock_step();
 }
 
 void run_loop(void)
@@ -234,13 +246,12 @@ void run_loop(void)
 	for (;;) {
 		timer_fire(loop.now);
 		run_ready();
-		while (!work_left() && clock_step()) {
-			timer_fire(loop.now);
-			run_ready();
-		}
-		if (loop.stopping && !loop.stats.tasks)
+		if (loop.stopping && !loop.stats.tasks && !behind())
 			break;
-		poll_events();
+		if (loop.test_clock)
+			poll_test_clock();
+		else
+			poll_events(!work_left());
 	}
 	loop.stopping = false;
 }

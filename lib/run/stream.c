@@ -15,6 +15,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 	struct stream *s = arg;
 
 	(void)fd;
+	loop.events++;
 	if (what & EV_CLOSED)
 		s->hung_up = true;
 	if (what & (EV_READ | EV_CLOSED))
@@ -48,17 +49,34 @@ void stream_watch_write(struct stream *s)
 	watch(s, EV_WRITE);
 }
 
-struct stream *stream_new(int fd)
+static struct stream *stream_alloc(int fd)
 {
 	struct stream *s = NEW(struct stream);
 	int on = 1;
 
 	s->fd = fd;
-	s->writable = true;
-	ioctl(fd, FIONBIO, &on);
 	/* Fails on a unix socket, which has no Nagle to turn off. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	return s;
+}
+
+struct stream *stream_new(int fd)
+{
+	struct stream *s = stream_alloc(fd);
+	int on = 1;
+
+	ioctl(fd, FIONBIO, &on);
+	s->writable = true;
 	watch(s, 0);
+	return s;
+}
+
+struct stream *stream_new_connecting(int fd)
+{
+	struct stream *s = stream_alloc(fd);
+
+	s->watch_write = true;
+	watch(s, EV_WRITE);
 	return s;
 }
 

@@ -8,14 +8,11 @@
 
 enum { MOST_ADDRESSES = 8 };
 
-/* A connection that is under way is writable when it has been decided. */
 TASK_FN static int wait_connected(struct stream *s)
 {
 	int error = 0, r;
 	socklen_t len = sizeof error;
 
-	s->writable = false;
-	stream_watch_write(s);
 	while (!s->writable)
 		if ((r = stream_wait(s, &s->writer)))
 			return r;
@@ -59,8 +56,8 @@ TASK_FN static int connect_addr(const struct net_addr *to, const struct net_addr
 		close(fd);
 		return r;
 	}
-	s = stream_new(fd);
-	if (r == -EINPROGRESS && (r = wait_connected(s))) {
+	s = r ? stream_new_connecting(fd) : stream_new(fd);
+	if (r && (r = wait_connected(s))) {
 		stream_close(&s);
 		return r;
 	}

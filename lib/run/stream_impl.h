@@ -35,6 +35,8 @@ struct stream {
 	struct stream_tls *tls;
 };
 
+/* For a connect() under way: writable is set when it has been decided. */
+struct stream *stream_new_connecting(int fd);
 /* Without waiting: 0 when input was added, -EAGAIN, -ENODATA at end of file, -errno.  At most MOST bytes are then there. */
 int stream_receive(struct stream *s, size_t most);
 /* As recv(2) and sendmsg(2), but -errno, and with the flags above kept. */

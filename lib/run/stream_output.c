@@ -145,7 +145,7 @@ static void tear(struct stream *s, const struct rest *rest, unsigned n)
 TASK_FN int stream_writev(struct stream *s, const struct iovec *iov, unsigned n)
 {
 	struct rest rest = { iov, n, 0 };
-	int r = 0, canceled = task_check();
+	int r = s->out_error, canceled = task_check();
 
 	rest_advance(&rest, 0);
 	n = rest.n;

@@ -37,6 +37,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
+	if (loop.stats.tasks)
+		return -1;      /* the test left by longjmp: cmocka says why */
 	run_fini();
 	return 0;
 }
