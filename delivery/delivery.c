@@ -48,9 +48,9 @@ static void delivery_recall_target(const struct gate_txn *txn, struct delivery_t
 	unsigned char digest[32];
 	struct journal_key key = delivery_key(txn, t);
 
-	if (!journal_knows(delivery_journal, &key))
+	/* A message that cannot be read cannot be delivered either: whoever tries will say so. */
+	if (!journal_knows(delivery_journal, &key) || mail_digest(txn->mail, digest) < 0)
 		return;
-	mail_digest(txn->mail, digest);
 	enum journal_state state = journal_find(delivery_journal, &key, digest);
 	t->delivered_before = state == JOURNAL_DELIVERED;
 	t->refused_before = state == JOURNAL_REFUSED;
@@ -124,8 +124,9 @@ TASK_FN static void delivery_remember(const struct gate_txn *txn, enum delivery_
 	unsigned n = delivery_collect_notes(txn, again, notes);
 	if (n == 0)
 		return;
-	mail_digest(txn->mail, digest);
-	r = journal_add(delivery_journal, digest, notes, n);
+	r = mail_digest(txn->mail, digest);
+	if (r == 0)
+		r = journal_add(delivery_journal, digest, notes, n);
 	if (r < 0)
 		log_error("journal", "cannot note what was delivered, a retry may be delivered twice: %s", strerror(-r));
 }

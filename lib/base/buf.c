@@ -84,6 +84,16 @@ void buf_consume(struct buf *b, size_t n)
 		memmove(b->p, b->p + n, b->n);
 }
 
+void buf_trim(struct buf *b)
+{
+	if (b->n == 0) {
+		buf_fini(b);
+	} else if (b->n < b->cap) {
+		b->p = mem_realloc(b->p, b->n);
+		b->cap = b->n;
+	}
+}
+
 const char *buf_str(struct buf *b)
 {
 	*buf_room(b, 1) = '\0';

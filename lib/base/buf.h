@@ -31,6 +31,9 @@ void buf_vprintf(struct buf *b, const char *fmt, va_list ap) __attribute__((form
 /* Takes the first N bytes away. */
 void buf_consume(struct buf *b, size_t n);
 
+/* Gives back the memory that is not in use. */
+void buf_trim(struct buf *b);
+
 /* The contents with a NUL behind them (not counted in n); valid until the buffer changes. */
 const char *buf_str(struct buf *b);
 

@@ -52,6 +52,22 @@ static void test_buf_adds(void **state)
 	buf_fini(&b);
 }
 
+static void test_buf_trim(void **state)
+{
+	struct buf b = { 0 };
+
+	(void)state;
+	buf_trim(&b);
+	buf_add_str(&b, "abc");
+	buf_trim(&b);
+	assert_int_equal(b.cap, 3);
+	buf_add_str(&b, "def");
+	assert_string_equal(buf_str(&b), "abcdef");
+	buf_clear(&b);
+	buf_trim(&b);
+	assert_null(b.p);
+}
+
 static void test_buf_long_printf(void **state)
 {
 	struct buf b = { 0 };
@@ -216,7 +232,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_buf_grows),    cmocka_unit_test(test_buf_adds),    cmocka_unit_test(test_buf_long_printf),
 		cmocka_unit_test(test_arena),        cmocka_unit_test(test_list),        cmocka_unit_test(test_strmap_model),
-		cmocka_unit_test(test_strmap_case),  cmocka_unit_test(test_mem),
+		cmocka_unit_test(test_strmap_case),  cmocka_unit_test(test_buf_trim),  cmocka_unit_test(test_mem),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
