@@ -163,27 +163,13 @@ static void cidr_match_or_if(struct cidr_loading *l, enum cidr_op op, struct byt
 	l->open = l->table->count;
 }
 
-/* "IF", "if!10.0.0.0/8", "endif": a keyword ends where letters and digits do. */
-static bool cidr_keyword(struct bytes line, struct bytes word, struct bytes *ret_rest)
-{
-	if (!bytes_case_starts(line, word))
-		return false;
-	struct bytes rest = bytes_skip(line, word.n);
-	if (rest.n && ((*rest.p | 0x20) >= 'a' && (*rest.p | 0x20) <= 'z'))
-		return false;
-	if (rest.n && *rest.p >= '0' && *rest.p <= '9')
-		return false;
-	*ret_rest = table_trim(rest);
-	return true;
-}
-
 static void cidr_line(struct cidr_loading *l, struct bytes line)
 {
 	struct bytes rest;
 
-	if (cidr_keyword(line, BYTES("endif"), &rest)) {
+	if (table_keyword(line, BYTES("endif"), &rest)) {
 		cidr_endif(l, rest);
-	} else if (cidr_keyword(line, BYTES("if"), &rest)) {
+	} else if (table_keyword(line, BYTES("if"), &rest)) {
 		struct bytes pattern = table_word(&rest);
 		cidr_match_or_if(l, CIDR_IF, pattern, rest);
 	} else {

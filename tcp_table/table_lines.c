@@ -10,6 +10,22 @@ bool table_space(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+bool table_alnum(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+bool table_keyword(struct bytes line, struct bytes word, struct bytes *ret_rest)
+{
+	if (!bytes_case_starts(line, word))
+		return false;
+	struct bytes rest = bytes_skip(line, word.n);
+	if (rest.n && table_alnum(*rest.p))
+		return false;
+	*ret_rest = table_trim(rest);
+	return true;
+}
+
 struct bytes table_trim_left(struct bytes b)
 {
 	while (b.n && table_space(*b.p))

@@ -22,6 +22,9 @@ void table_lines_fini(struct table_lines *l);
 
 /* White space as isspace() has it in the C locale. */
 bool table_space(char c);
+bool table_alnum(char c);       /* ASCII letters and digits */
+/* Does LINE begin with the word "if" or "endif", in any case, and nothing that could belong to a word behind it?  *RET_REST is the rest, trimmed. */
+bool table_keyword(struct bytes line, struct bytes word, struct bytes *ret_rest);
 struct bytes table_trim(struct bytes b);
 struct bytes table_trim_left(struct bytes b);
 /* Cuts the first word off: *REST is what follows it, trimmed at both ends. */

@@ -1,0 +1,284 @@
+/*
+ * table_db.c: hash:/file and btree:/file: /file.db, made by postmap or postalias (Berkeley DB 5.3).
+ *
+ * postmap writes over the file in place, under an exclusive fcntl lock; so each lookup takes a shared one, as in Postfix, looks whether the file is
+ * still the one that was opened, and opens it again if not.  Locks of the open file description (Linux) do not fall with another descriptor of this
+ * process, as POSIX locks would: several tables may use one file.
+ *
+ * Keys and values have a NUL behind them when postmap made them, and none when Sendmail's makemap did.  Which of the two a file holds is learnt
+ * from the first key that is found.
+ *
+ * All of this blocks, and the handle is not made for threads: lookups run in the thread pool, one at a time for each table.
+ */
+#include "tcp_table/table_kinds.h"
+
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+
+#include <db.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* So long somebody may be writing before we say that we cannot tell. */
+enum { DB_LOCK_TRIES = 500, DB_LOCK_PAUSE_MS = 10 };
+
+struct db_table {
+	DBTYPE type;
+	char *path;
+	pthread_mutex_t mutex;
+	/* what is open now */
+	DB *db;                         /* NULL: nothing */
+	int fd;                         /* for the lock */
+	pid_t pid;                      /* who opened it: a fork shares the lock */
+	struct stat st;
+	bool with_nul, without_nul;     /* how its keys may end */
+};
+
+/* Berkeley DB would write to stderr. */
+static void db_no_message(const DB_ENV *env, const char *prefix, const char *msg)
+{
+	(void)env;
+	(void)prefix;
+	(void)msg;
+}
+
+static int db_errno(int r)
+{
+	/* DB's own codes are negative: a page that is missing, a file of another kind. */
+	return r > 0 ? -r : -EIO;
+}
+
+/* ---- locks ---- */
+
+static int db_lock_once(int fd, short type)
+{
+	struct flock l = { .l_type = type, .l_whence = SEEK_SET };
+	return fcntl(fd, F_OFD_SETLK, &l) < 0 ? -errno : 0;
+}
+
+static int db_lock(int fd)
+{
+	static const struct timespec pause = { .tv_nsec = DB_LOCK_PAUSE_MS * 1000000L };
+
+	for (unsigned tries = 0; tries < DB_LOCK_TRIES; tries++) {
+		int r = db_lock_once(fd, F_RDLCK);
+		if (r != -EAGAIN && r != -EACCES)
+			return r;
+		nanosleep(&pause, NULL);
+	}
+	return -EAGAIN;
+}
+
+static void db_unlock(int fd)
+{
+	int r = db_lock_once(fd, F_UNLCK);
+	(void)r; /* the descriptor is ours: there is nothing it could fail for */
+}
+
+/* ---- opening ---- */
+
+static void db_shut(struct db_table *t)
+{
+	if (!t->db)
+		return;
+	t->db->close(t->db, DB_NOSYNC);
+	close(t->fd);
+	t->db = NULL;
+	t->fd = -1;
+}
+
+static int db_open_handle(const struct db_table *t, DB **ret)
+{
+	DB *db;
+	int r = db_create(&db, NULL, 0);
+	if (r != 0)
+		return db_errno(r);
+	db->set_errcall(db, db_no_message);
+	r = db->open(db, NULL, t->path, NULL, t->type, DB_RDONLY, 0);
+	if (r != 0) {
+		db->close(db, DB_NOSYNC);
+		return db_errno(r);
+	}
+	*ret = db;
+	return 0;
+}
+
+/* Opens the file as it is now, and leaves it locked.  What was open before stays so on failure. */
+static int db_reopen(struct db_table *t)
+{
+	struct stat st;
+	DB *db = NULL;
+	int fd = open(t->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	int r = db_lock(fd);
+	if (r == 0 && fstat(fd, &st) < 0)
+		r = -errno;
+	if (r == 0)
+		r = db_open_handle(t, &db);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	db_shut(t);
+	t->db = db;
+	t->fd = fd;
+	t->st = st;
+	t->pid = getpid();
+	t->with_nul = t->without_nul = true;
+	return 0;
+}
+
+static bool db_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+static bool db_untouched(const struct stat *a, const struct stat *b)
+{
+	return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* A handle on the present state of the file, locked.  Another file under this name that cannot be opened leaves the one we have, which is whole
+ * though it has no name any more; but one that was changed in place is not what the handle thinks it is. */
+static int db_ready(struct db_table *t)
+{
+	struct stat st;
+
+	if (!t->db || t->pid != getpid())
+		return db_reopen(t);
+	int r = db_lock(t->fd);
+	if (r < 0)
+		return r;
+	bool named = stat(t->path, &st) == 0;
+	if (named && db_same_file(&st, &t->st) && db_untouched(&st, &t->st))
+		return 0;
+	if (named && !db_same_file(&st, &t->st) && db_reopen(t) == 0)
+		return 0;
+	/* Removed, or replaced by something of no use, or changed. */
+	if (fstat(t->fd, &st) == 0 && db_untouched(&st, &t->st))
+		return 0;
+	db_unlock(t->fd);
+	return db_reopen(t);
+}
+
+/* ---- asking ---- */
+
+/* 1: found.  Values are C strings in Postfix. */
+static int db_get_one(struct db_table *t, struct bytes key, bool nul, struct buf *ret)
+{
+	struct buf k = { 0 };
+	DBT value = { .flags = 0 }, wanted = { .flags = 0 };
+
+	buf_add(&k, key);
+	buf_str(&k);
+	wanted.data = k.p;
+	wanted.size = (u_int32_t)(key.n + nul);
+	int r = t->db->get(t->db, NULL, &wanted, &value, 0);
+	buf_fini(&k);
+	if (r == DB_NOTFOUND)
+		return 0;
+	if (r != 0)
+		return db_errno(r);
+	buf_add(ret, bytes_make(value.data, strnlen(value.data, value.size)));
+	return 1;
+}
+
+static int db_get_both(struct db_table *t, struct bytes key, struct buf *ret)
+{
+	int r = 0;
+
+	if (t->with_nul) {
+		r = db_get_one(t, key, true, ret);
+		if (r == 1)
+			t->without_nul = false;
+	}
+	if (r == 0 && t->without_nul) {
+		r = db_get_one(t, key, false, ret);
+		if (r == 1)
+			t->with_nul = false;
+	}
+	return r;
+}
+
+static int db_get(void *state, struct bytes key, struct buf *ret, struct buf *err)
+{
+	struct db_table *t = state;
+	char why[64];
+
+	pthread_mutex_lock(&t->mutex);
+	int r = db_ready(t);
+	if (r == 0) {
+		r = db_get_both(t, key, ret);
+		db_unlock(t->fd);
+		if (r < 0)
+			db_shut(t); /* it may be better when it is opened anew */
+	}
+	pthread_mutex_unlock(&t->mutex);
+	if (r == -EAGAIN)
+		buf_printf(err, "%s: somebody keeps it locked", t->path);
+	else if (r < 0)
+		buf_printf(err, "%s: %s", t->path, strerror_r(-r, why, sizeof why));
+	return r;
+}
+
+/* ---- a table ---- */
+
+static void db_close(void *state)
+{
+	struct db_table *t = state;
+	db_shut(t);
+	pthread_mutex_destroy(&t->mutex);
+	mem_free(t->path);
+	mem_free(t);
+}
+
+static void db_warn_when_old(const struct db_table *t, struct bytes source)
+{
+	struct stat st;
+	char *path = bytes_dup(source);
+	if (stat(path, &st) == 0 && st.st_mtime > t->st.st_mtime)
+		log_warning("table", "%s is older than its source %s", t->path, path);
+	mem_free(path);
+}
+
+static int db_open(DBTYPE type, struct bytes spec, void **ret_state, struct buf *err)
+{
+	struct db_table *t = NEW(struct db_table);
+	*t = (struct db_table){ .type = type, .path = mem_printf("%.*s.db", BYTES_ARG(spec)), .fd = -1 };
+	pthread_mutex_init(&t->mutex, NULL);
+
+	int r = db_reopen(t);
+	if (r < 0) {
+		buf_printf(err, "cannot open %s: %s", t->path, r == -EIO ? "not a file of this kind" : strerror(-r));
+		db_close(t);
+		return r;
+	}
+	db_unlock(t->fd);
+	db_warn_when_old(t, spec);
+	*ret_state = t;
+	return 0;
+}
+
+static int db_open_hash(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)
+{
+	(void)o;
+	return db_open(DB_HASH, spec, ret_state, err);
+}
+
+static int db_open_btree(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)
+{
+	(void)o;
+	return db_open(DB_BTREE, spec, ret_state, err);
+}
+
+const struct table_ops table_hash = {
+	.type = "hash", .blocks = true, .fold_key = true, .open = db_open_hash, .close = db_close, .get = db_get
+};
+const struct table_ops table_btree = {
+	.type = "btree", .blocks = true, .fold_key = true, .open = db_open_btree, .close = db_close, .get = db_get
+};
