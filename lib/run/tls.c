@@ -9,7 +9,7 @@
 
 void tls_explain(struct buf *err)
 {
-	unsigned long e = ERR_peek_last_error();
+	unsigned long e = ERR_peek_error();     /* the first one is the cause of the others */
 	const char *reason = ERR_reason_error_string(e);
 
 	buf_add_str(err, reason ? reason : ERR_SYSTEM_ERROR(e) ? strerror(ERR_GET_REASON(e)) : "no reason given");
