@@ -104,7 +104,8 @@ static bool log_put(struct bytes s)
 		log_here.cut = true;
 		return false;
 	}
-	memcpy(log_here.text + log_here.n, s.p, s.n);
+	if (s.n)
+		memcpy(log_here.text + log_here.n, s.p, s.n);
 	log_here.n += s.n;
 	return true;
 }
