@@ -43,22 +43,41 @@ static struct journal_key delivery_key(const struct gate_txn *txn, const struct 
 	return (struct journal_key){ bytes_of(t->hops[0]->name), txn->sender.address.address, t->address.address };
 }
 
-static void delivery_recall_target(const struct gate_txn *txn, struct delivery_target *t)
+struct delivery_digest {
+	const struct mail *mail;
+	unsigned char sha[32];
+};
+
+static int delivery_digest_work(void *arg)
 {
-	unsigned char digest[32];
+	struct delivery_digest *d = arg;
+
+	return mail_digest(d->mail, d->sha);
+}
+
+/* A message may be large, so the loop does not wait for it. */
+TASK_FN static int delivery_digest(const struct gate_txn *txn, struct delivery_digest *ret)
+{
+	ret->mail = txn->mail;
+	return task_offload(delivery_digest_work, ret);
+}
+
+TASK_FN static void delivery_recall_target(const struct gate_txn *txn, struct delivery_target *t)
+{
+	struct delivery_digest digest;
 	struct journal_key key = delivery_key(txn, t);
 
 	/* A message that cannot be read cannot be delivered either: whoever tries will say so. */
-	if (!journal_knows(delivery_journal, &key) || mail_digest(txn->mail, digest) < 0)
+	if (!journal_knows(delivery_journal, &key) || delivery_digest(txn, &digest) < 0)
 		return;
-	enum journal_state state = journal_find(delivery_journal, &key, digest);
+	enum journal_state state = journal_find(delivery_journal, &key, digest.sha);
 	t->delivered_before = state == JOURNAL_DELIVERED;
 	t->refused_before = state == JOURNAL_REFUSED;
 	if (state == JOURNAL_UNCERTAIN)
 		log_notice("deliver-again", "%.*s may have this message from an earlier try", BYTES_ARG(t->address.address));
 }
 
-static void delivery_recall(const struct gate_txn *txn)
+TASK_FN static void delivery_recall(const struct gate_txn *txn)
 {
 	struct gate_rcpt *rcpt;
 
@@ -115,7 +134,7 @@ static unsigned delivery_count_targets(const struct gate_txn *txn)
 
 TASK_FN static void delivery_remember(const struct gate_txn *txn, enum delivery_again again)
 {
-	unsigned char digest[32];
+	struct delivery_digest digest;
 	int r;
 
 	if (!delivery_journal)
@@ -124,9 +143,9 @@ TASK_FN static void delivery_remember(const struct gate_txn *txn, enum delivery_
 	unsigned n = delivery_collect_notes(txn, again, notes);
 	if (n == 0)
 		return;
-	r = mail_digest(txn->mail, digest);
+	r = delivery_digest(txn, &digest);
 	if (r == 0)
-		r = journal_add(delivery_journal, digest, notes, n);
+		r = journal_add(delivery_journal, digest.sha, notes, n);
 	if (r < 0)
 		log_error("journal", "cannot note what was delivered, a retry may be delivered twice: %s", strerror(-r));
 }

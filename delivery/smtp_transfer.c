@@ -102,15 +102,15 @@ TASK_FN static int transfer_read_mail(struct smtp_transfer *t)
 
 TASK_FN static int transfer_read_rcpt(struct smtp_transfer *t, struct delivery_target *target)
 {
-	int r = transfer_answer(t, "RCPT", t->group->hop->command_timeout, &target->reply);
+	struct smtp_reply reply;
+	int r = transfer_answer(t, "RCPT", t->group->hop->command_timeout, &reply);
 
 	if (r)
 		return r;
-	if (transfer_intermediate(&target->reply)) {
-		target->reply.code = 0;
+	if (transfer_intermediate(&reply))
 		return -EPROTO;
-	}
-	t->accepted += smtp_reply_ok(&target->reply);
+	target->reply = reply;
+	t->accepted += smtp_reply_ok(&reply);
 	return 0;
 }
 

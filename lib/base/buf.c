@@ -16,20 +16,13 @@ void buf_fini(struct buf *b)
 	*b = (struct buf){ 0 };
 }
 
-/* Doubling keeps the copying linear in what is added. */
-static size_t buf_next_cap(const struct buf *b, size_t n)
-{
-	size_t cap = b->cap ? b->cap * 2 : BUF_FIRST;
-
-	ASSERT(n < SIZE_MAX / 4 && b->cap < SIZE_MAX / 4);
-	return cap > b->n + n ? cap : b->n + n;
-}
-
 char *buf_room(struct buf *b, size_t n)
 {
-	/* There is no memory without capacity, and a pointer is wanted for no bytes, too. */
-	if (b->cap == 0 || b->cap - b->n < n) {
-		b->cap = buf_next_cap(b, n);
+	if (b->cap - b->n < n || !b->p) {
+		ASSERT(n < SIZE_MAX / 4 && b->cap < SIZE_MAX / 4);
+		/* Doubling keeps the copying linear in what is added. */
+		size_t cap = b->cap ? b->cap * 2 : BUF_FIRST;
+		b->cap = cap > b->n + n ? cap : b->n + n;
 		b->p = mem_realloc(b->p, b->cap);
 	}
 	return b->p + b->n;

@@ -104,8 +104,7 @@ static bool log_put(struct bytes s)
 		log_here.cut = true;
 		return false;
 	}
-	if (s.n)
-		memcpy(log_here.text + log_here.n, s.p, s.n);
+	memcpy(log_here.text + log_here.n, s.p, s.n);
 	log_here.n += s.n;
 	return true;
 }
