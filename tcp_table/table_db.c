@@ -107,6 +107,19 @@ static int db_open_handle(const struct db_table *t, DB **ret)
 	return 0;
 }
 
+/* Is all of the file there?  Berkeley DB itself takes a bucket behind the end of the file for an empty one, and so says "not found".  Its first page begins
+ * with the log's position (8 bytes), page number, magic, version, page size, 8 bytes of flags and free list, and the number of the last page, in the
+ * byte order of the machine that made it. */
+static bool db_whole(int fd, off_t size)
+{
+	uint32_t meta[9];
+	if (pread(fd, meta, sizeof meta, 0) != (ssize_t)sizeof meta)
+		return false;
+	bool native = meta[3] == DB_HASHMAGIC || meta[3] == DB_BTREEMAGIC;
+	uint32_t page = native ? meta[5] : __builtin_bswap32(meta[5]), last = native ? meta[8] : __builtin_bswap32(meta[8]);
+	return size >= ((off_t)last + 1) * page;
+}
+
 /* Opens the file as it is now, and leaves it locked.  What was open before stays so on failure. */
 static int db_reopen(struct db_table *t)
 {
@@ -120,6 +133,10 @@ static int db_reopen(struct db_table *t)
 		r = -errno;
 	if (r == 0)
 		r = db_open_handle(t, &db);
+	if (r == 0 && !db_whole(fd, st.st_size)) {
+		db->close(db, DB_NOSYNC);
+		r = -EIO;
+	}
 	if (r < 0) {
 		close(fd);
 		return r;
@@ -254,7 +271,7 @@ static int db_open(DBTYPE type, struct bytes spec, void **ret_state, struct buf 
 
 	int r = db_reopen(t);
 	if (r < 0) {
-		buf_printf(err, "cannot open %s: %s", t->path, r == -EIO ? "not a file of this kind" : strerror(-r));
+		buf_printf(err, "cannot open %s: %s", t->path, r == -EIO ? "the file is damaged" : strerror(-r));
 		db_close(t);
 		return r;
 	}

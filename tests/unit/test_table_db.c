@@ -1,0 +1,218 @@
+/* test_table_db.c: hash: and btree: files as postmap and makemap make them, and what may happen to them while they are in use. */
+#include "tests/unit/table_test.h"
+
+#include "lib/run/task.h"
+
+#include <db.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+/* What postmap does: opens, locks, empties, fills. */
+static void db_make(const char *path, DBTYPE type, bool nul, const struct pair *pairs, unsigned n)
+{
+	DB *db;
+	int fd = open(path, O_RDWR | O_CREAT, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	close(fd);
+	assert_int_equal(db_create(&db, NULL, 0), 0);
+	assert_int_equal(db->open(db, NULL, path, NULL, type, DB_CREATE | DB_TRUNCATE, 0600), 0);
+	for (unsigned i = 0; i < n; i++) {
+		DBT key = { .data = (char *)pairs[i].key, .size = (u_int32_t)strlen(pairs[i].key) + nul };
+		DBT value = { .data = (char *)pairs[i].value, .size = (u_int32_t)strlen(pairs[i].value) + nul };
+		assert_int_equal(db->put(db, NULL, &key, &value, 0), 0);
+	}
+	assert_int_equal(db->close(db, 0), 0);
+}
+
+static const char *db_path(void)
+{
+	static char path[96];
+	snprintf(path, sizeof path, "%s.db", file_path());
+	return path;
+}
+
+static const struct pair entries[] = { { "joe@example.org", "joe" }, { "jos\xc3\xa9", "jos\xc3\xa9" }, { "spaces", "  a b  " }, { "@example.net", "x" } };
+static const struct pair asked[] = {
+	{ "joe@example.org", "joe" }, { "Joe@Example.ORG", "joe" }, { "jos\xc3\xa9", "jos\xc3\xa9" }, { "spaces", "  a b  " },
+	{ "joe", NULL }, { "joe@example.or", NULL }, { "joe@example.orgg", NULL }, { "", NULL },
+};
+
+static void test_kinds(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		bool hash = i & 1, nul = i & 2;
+		db_make(db_path(), hash ? DB_HASH : DB_BTREE, nul, entries, COUNT_OF(entries));
+		expect_all(open_file(hash ? "hash" : "btree"), asked, COUNT_OF(asked));
+	}
+}
+
+static void expect_open(const char *map, int r, const char *why)
+{
+	struct table *t = NULL;
+	struct buf err = { 0 };
+	assert_int_equal(table_open(kinds, bytes_of(map), NULL, "test", &t, &err), r);
+	assert_non_null(strstr(buf_str(&err), why));
+	buf_fini(&err);
+}
+
+static void test_cannot_open(void **state)
+{
+	(void)state;
+	char map[128];
+	expect_open("hash:/nowhere/aliases", -ENOENT, "cannot open /nowhere/aliases.db: No such file");
+	snprintf(map, sizeof map, "hash:%s", file_path());
+	file_write(db_path(), "this is no database, only some text\n", 60);
+	expect_open(map, -EINVAL, ".db: ");
+	db_make(db_path(), DB_BTREE, true, entries, COUNT_OF(entries));
+	expect_open(map, -EINVAL, ".db: ");
+}
+
+static void test_older_than_source(void **state)
+{
+	(void)state;
+	db_make(db_path(), DB_HASH, true, entries, COUNT_OF(entries));
+	file_age(db_path(), 100);
+	file_write(file_path(), "joe@example.org jane\n", 50);
+	struct table *t = open_file("hash");
+	assert_non_null(strstr(buf_str(&logged), "table.db is older than its source"));
+	table_close(&t);
+}
+
+/* ---- changes ---- */
+
+static const struct pair other[] = { { "jane", "jane" } };
+
+static void test_replaced(void **state)
+{
+	(void)state;
+	char new[112];
+	snprintf(new, sizeof new, "%s.new", db_path());
+	db_make(db_path(), DB_HASH, true, entries, COUNT_OF(entries));
+	struct table *t = open_file("hash");
+	expect(t, "joe@example.org", "joe");
+	/* In place, as postmap does; the second time by a tool that leaves the NUL out. */
+	db_make(db_path(), DB_HASH, true, other, 1);
+	expect(t, "joe@example.org", NULL);
+	expect(t, "jane", "jane");
+	db_make(db_path(), DB_HASH, false, entries, COUNT_OF(entries));
+	expect(t, "joe@example.org", "joe");
+	expect(t, "jane", NULL);
+	/* By another file. */
+	db_make(new, DB_HASH, true, other, 1);
+	assert_int_equal(rename(new, db_path()), 0);
+	expect(t, "jane", "jane");
+	expect(t, "joe@example.org", NULL);
+	table_close(&t);
+}
+
+static void test_removed_or_replaced_by_rubbish(void **state)
+{
+	(void)state;
+	char new[112];
+	snprintf(new, sizeof new, "%s.new", db_path());
+	db_make(db_path(), DB_HASH, true, entries, COUNT_OF(entries));
+	struct table *t = open_file("hash");
+	assert_int_equal(unlink(db_path()), 0);
+	expect(t, "joe@example.org", "joe");
+	expect(t, "jane", NULL);
+	file_write(new, "rubbish\n", 60);
+	assert_int_equal(rename(new, db_path()), 0);
+	expect(t, "joe@example.org", "joe");
+	db_make(new, DB_HASH, true, other, 1);
+	assert_int_equal(rename(new, db_path()), 0);
+	expect(t, "jane", "jane");
+	table_close(&t);
+}
+
+/* Cut anywhere, a file never says that a key it held does not exist. */
+static void test_truncated(void **state)
+{
+	(void)state;
+	static char keys[2000][16];
+	static struct pair many[2000];
+	struct stat st;
+	for (unsigned i = 0; i < COUNT_OF(many); i++) {
+		snprintf(keys[i], sizeof keys[i], "user%u", i);
+		many[i] = (struct pair){ keys[i], keys[i] };
+	}
+	for (int hash = 0; hash < 2; hash++)
+		for (unsigned part = 0; part < 8; part++) {
+			db_make(db_path(), hash ? DB_HASH : DB_BTREE, true, many, COUNT_OF(many));
+			struct table *t = open_file(hash ? "hash" : "btree");
+			expect(t, "user7", "user7");
+			assert_int_equal(stat(db_path(), &st), 0);
+			assert_int_equal(truncate(db_path(), st.st_size * part / 8 + (part & 1) * 100), 0);
+			unsigned unknown = 0;
+			for (unsigned i = 0; i < COUNT_OF(many); i += 37) {
+				struct question q = { .t = t, .key = keys[i] };
+				in_task(ask_main, &q);
+				assert_true(q.r == 1 || q.r < 0);
+				assert_true(q.r < 0 || strcmp(buf_str(&q.value), keys[i]) == 0);
+				unknown += q.r < 0;
+				buf_fini(&q.value);
+				buf_fini(&q.err);
+			}
+			print_message("[ case     ] %s, %u/8: %u of %zu cannot be told\n", hash ? "hash" : "btree", part, unknown, (COUNT_OF(many) + 36) / 37);
+			assert_true(unknown > 0);
+			/* And it is well again when the file is. */
+			db_make(db_path(), hash ? DB_HASH : DB_BTREE, true, other, 1);
+			expect(t, "jane", "jane");
+			table_close(&t);
+		}
+}
+
+/* ---- postmap's lock ---- */
+
+struct writer {
+	int fd;
+	bool asked;
+};
+
+/* Holds the lock until somebody waits for it (or would have been answered by now), then finishes what postmap does. */
+TASK_FN static void writer_main(struct writer *w)
+{
+	(void)w;
+	task_yield();
+	task_yield();
+	db_make(db_path(), DB_HASH, true, other, 1);
+	close(w->fd);
+}
+
+TASK_FN static void both_main(void *arg)
+{
+	struct question *q = arg;
+	struct writer w = { .fd = open(db_path(), O_RDWR) };
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct task_group g;
+	assert_int_equal(fcntl(w.fd, F_OFD_SETLK, &l), 0);
+	assert_int_equal(ftruncate(w.fd, 0), 0);
+	task_group_init(&g);
+	task_spawn(&g, "writer", writer_main, &w);
+	q->r = table_get(q->t, bytes_of(q->key), &q->value, &q->err);
+	task_group_wait(&g);
+}
+
+static void test_locked_while_written(void **state)
+{
+	(void)state;
+	db_make(db_path(), DB_HASH, true, entries, COUNT_OF(entries));
+	struct table *t = open_file("hash");
+	struct question q = { .t = t, .key = "jane" };
+	in_task(both_main, &q);
+	assert_int_equal(q.r, 1);
+	assert_string_equal(buf_str(&q.value), "jane");
+	buf_fini(&q.value);
+	buf_fini(&q.err);
+	table_close(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_kinds), TEST(test_cannot_open), TEST(test_older_than_source), TEST(test_replaced),
+		TEST(test_removed_or_replaced_by_rubbish), TEST(test_truncated), TEST(test_locked_while_written),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
