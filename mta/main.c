@@ -1,8 +1,148 @@
 /* main.c: the commands of gatepost. */
-#include <stdio.h>
+#include "mta/master.h"
 
-int main(void)
+#include "lib/base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static const char usage[] = "usage: gatepost [-c FILE] serve [-d]    accept mail; -d: in the background\n"
+			    "       gatepost [-c FILE] check         make every start-up check, serve nothing\n"
+			    "       gatepost version\n";
+
+struct command_line {
+	const char *file;
+	char **rest;            /* behind the command, NULL at the end */
+};
+
+static void print_lines(FILE *to, const struct buf *text)
 {
+	if (text->n)
+		fprintf(to, "%.*s\n", BYTES_ARG(buf_bytes(text)));
+}
+
+static int bad_usage(void)
+{
+	fputs(usage, stderr);
+	return EX_USAGE;
+}
+
+/* ---- serve ---- */
+
+/* In the background's parent: waits for what the child has to say, its exit code or that it accepts. */
+static int await_daemon(int fd)
+{
+	unsigned char code = EX_SOFTWARE;
+	while (read(fd, &code, 1) < 0 && errno == EINTR)
+		continue;
+	return code;
+}
+
+/* Accepting: the caller's terminal and exit status are no longer ours. */
+static void daemon_started(void *arg)
+{
+	int *fd = arg, null = open("/dev/null", O_RDWR);
+	if (null >= 0) {
+		dup2(null, 0);
+		dup2(null, 1);
+		close(null);
+	}
+	if (write(*fd, "", 1) != 1)
+		errno = 0;      /* nobody waits */
+	close(*fd);
+	*fd = -1;
+}
+
+static int serve_in_background(const char *file)
+{
+	struct buf err = { 0 };
+	int say[2];
+	if (pipe2(say, O_CLOEXEC))
+		return EX_OSERR;
+	pid_t child = fork();
+	if (child < 0)
+		return EX_OSERR;
+	if (child) {
+		close(say[1]);
+		return await_daemon(say[0]);
+	}
+	close(say[0]);
+	setsid();
+	int code = master_serve(file, daemon_started, &say[1], &err);
+	print_lines(stderr, &err);
+	buf_fini(&err);
+	unsigned char byte = (unsigned char)code;
+	if (say[1] >= 0 && write(say[1], &byte, 1) != 1)
+		return EX_OSERR;
+	return code;
+}
+
+static int command_serve(const struct command_line *l)
+{
+	struct buf err = { 0 };
+	if (l->rest[0] && strcmp(l->rest[0], "-d") == 0 && !l->rest[1])
+		return serve_in_background(l->file);
+	if (l->rest[0])
+		return bad_usage();
+	int code = master_serve(l->file, NULL, NULL, &err);
+	print_lines(stderr, &err);
+	buf_fini(&err);
+	return code;
+}
+
+/* ---- check, version ---- */
+
+static int command_check(const struct command_line *l)
+{
+	struct buf err = { 0 }, note = { 0 };
+	if (l->rest[0])
+		return bad_usage();
+	int code = master_check(l->file, &err, &note);
+	print_lines(stderr, &err);
+	print_lines(stderr, &note);
+	if (!code)
+		printf("%s: ok\n", l->file);
+	buf_fini(&err);
+	buf_fini(&note);
+	return code;
+}
+
+static int command_version(const struct command_line *l)
+{
+	if (l->rest[0])
+		return bad_usage();
 	puts("gatepost " GATEPOST_VERSION);
-	return 0;
+	return EX_OK;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(const struct command_line *l);
+} commands[] = { { "serve", command_serve }, { "check", command_check }, { "version", command_version } };
+
+int main(int argc, char **argv)
+{
+	struct command_line l = { .file = "/etc/gatepost/gatepost.conf" };
+	int option;
+	while ((option = getopt(argc, argv, "+c:h")) != -1) {
+		if (option == 'h') {
+			fputs(usage, stdout);
+			return EX_OK;
+		}
+		if (option != 'c')
+			return bad_usage();
+		l.file = optarg;
+	}
+	if (optind >= argc)
+		return bad_usage();
+	l.rest = argv + optind + 1;
+	for (size_t i = 0; i < COUNT_OF(commands); i++)
+		if (strcmp(argv[optind], commands[i].name) == 0)
+			return commands[i].run(&l);
+	fprintf(stderr, "gatepost: unknown command %s\n", argv[optind]);
+	return bad_usage();
 }

@@ -3,12 +3,10 @@
 
 #include "lib/base/mem.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #define FILE_MAX (1024 * 1024)
@@ -270,13 +268,25 @@ static int parse_plain(struct reader *r, const cfg_opt_t *settings)
 	return -EINVAL;
 }
 
+/* The folder of FILE, absolute: the server may change its own. */
+static const char *folder_of(struct arena *a, const char *file)
+{
+	char here[PATH_MAX];
+	const char *slash = strrchr(file, '/');
+	struct bytes folder = bytes_make(file, slash == file ? 1 : slash ? (size_t)(slash - file) : 0);
+	if (*file == '/')
+		return arena_str(a, folder);
+	if (!getcwd(here, sizeof here))
+		return ".";
+	return folder.n ? arena_printf(a, "%s/%.*s", here, BYTES_ARG(folder)) : arena_str(a, bytes_of(here));
+}
+
 int reader_parse(struct reader *r, const char *file, struct bytes text, const cfg_opt_t *settings, struct arena *arena, struct buf *err)
 {
-	const char *slash = strrchr(file, '/');
 	struct buf why = { 0 };
 	*r = (struct reader){ .err = err, .arena = arena };
 	r->file = arena_str(arena, bytes_of(file));
-	r->folder = slash ? arena_str(arena, bytes_make(file, slash == file ? 1 : (size_t)(slash - file))) : "";
+	r->folder = folder_of(arena, file);
 	int status = config_text_init(text, &r->text, &why);
 	if (status) {
 		r->failed = true;

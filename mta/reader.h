@@ -15,7 +15,7 @@
 
 struct reader_mark;
 struct reader {
-	const char *file, *folder;
+	const char *file, *folder;      /* as it was named; where it lies, absolute */
 	cfg_t *root;
 	bool failed;
 	struct buf *err;

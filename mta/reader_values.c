@@ -33,7 +33,7 @@ const char *reader_str(struct reader *r, cfg_t *section, const char *name)
 
 const char *reader_resolve(struct reader *r, const char *path)
 {
-	if (*path == '/' || !*r->folder)
+	if (*path == '/')
 		return path;
 	return arena_printf(r->arena, "%s/%s", r->folder, path);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 static struct task_group clock_tasks;
+static struct listener *clock_listener;
 
 TASK_FN static void test_clock_obey(struct stream *s)
 {
@@ -52,12 +53,21 @@ void test_clock_start(void)
 	}
 	task_group_init(&clock_tasks);
 	run_clock_test(time(NULL));
-	listener_new(fd, test_clock_accept, NULL);
+	clock_listener = listener_new(fd, test_clock_accept, NULL);
+}
+
+void test_clock_stop(void)
+{
+	listener_close(&clock_listener);
 }
 
 #else
 
 void test_clock_start(void)
+{
+}
+
+void test_clock_stop(void)
 {
 }
 

@@ -8,5 +8,6 @@
  * MILLISECONDS" lines, each answered "ok" when every timer that came due has been fired.  For one worker.  Release builds
  * do nothing.  After run_init(). */
 void test_clock_start(void);
+void test_clock_stop(void);             /* before run_fini() */
 
 #endif

@@ -107,6 +107,7 @@ static void end_parts(struct worker *w)
 	smtpd_free(&w->smtpd);
 	delivery_fini();
 	dns_fini();
+	test_clock_stop();
 	run_fini();
 }
 

@@ -60,7 +60,7 @@ class Log:
 
     def complaints(self, allowed=()):
         """Warnings and errors that nobody expected, and whatever a sanitizer said."""
-        bad = re.compile(r'level=(warning|error)|ERROR: |runtime error:|Sanitizer')
+        bad = re.compile(r'level=(warning|error)|ERROR: |runtime error:|Sanitizer|^    #[0-9]+ ')
         return [l for l in self.lines if bad.search(l) and not any(a in l for a in allowed)]
 
 
