@@ -7,7 +7,8 @@
  *	P text          sends it without CR LF          D               takes content up to the final dot
  *	B               takes a BDAT and its bytes      held            takes content without a final dot, and the end of the connection
  *	eof             expects the connection to end   close           closes
- *	advance N       lets N seconds pass             endless         sends reply lines until the client has enough
+ *	advance N       lets N seconds pass             sleep N         and goes on when they have
+ *	endless         sends reply lines until the client has enough
  *	tls             a handshake                     mark text       notes text in the trace
  *
  * What a server gets wrong is in fx->trouble, the messages it took in server->got, each behind a line "== ".
@@ -202,9 +203,9 @@ TASK_FN static int fx_act(struct fx_connection *c, struct bytes word, struct byt
 		buf_printf(&c->server->fx->trace, "%.*s ", BYTES_ARG(rest));
 		return 0;
 	}
-	if (bytes_eq(word, BYTES("advance")) && bytes_to_u64(rest, 100000, &n) == 0) {
+	if ((bytes_eq(word, BYTES("advance")) || bytes_eq(word, BYTES("sleep"))) && bytes_to_u64(rest, 100000, &n) == 0) {
 		run_clock_advance(SECONDS((int64_t)n));
-		return 0;
+		return word.p[0] == 's' ? task_sleep(SECONDS((int64_t)n)) : 0;
 	}
 	return bytes_eq(word, BYTES("close")) ? -ENODATA : fx_trouble(c, "script: '%.*s'?", BYTES_ARG(word));
 }
