@@ -78,9 +78,17 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDMODE) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
-.PHONY: all unit
+# Programs that tests run: tests/tools/X.c.
+TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(wildcard tests/tools/*.c))
+tools: $(TOOLS)
+$(BUILD)/tools/%: $(BUILD)/tests/tools/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDMODE) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+.PHONY: all unit tools
 .SECONDARY:
--include $(OBJS:.o=.d) $(BUILD)/mta/main.d $(wildcard $(BUILD)/tests/unit/*.d)
+-include $(OBJS:.o=.d) $(BUILD)/mta/main.d $(wildcard $(BUILD)/tests/unit/*.d $(BUILD)/tests/tools/*.d)
 
 # ---- fuzzing: each tests/fuzz/fuzz_X.c is a libFuzzer target; corpus in tests/fuzz/corpus/X ----
 FUZZ_BUILD := build/fuzz

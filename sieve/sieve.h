@@ -23,7 +23,7 @@ enum {
 	SIEVE_NESTING_MAX = 32,         /* blocks and tests within each other: a run needs stack for each */
 	SIEVE_ERRORS_MAX = 10,          /* told by one compilation */
 	SIEVE_STRING_MAX = 1 << 16,     /* bytes of a string with variables in it, and of a variable's value */
-	SIEVE_STEPS_MAX = 100000,       /* commands, tests, comparisons, and pieces of long comparisons in one run */
+	SIEVE_STEPS_MAX = 50000,        /* commands, tests, comparisons, and pieces of long comparisons in one run */
 };
 
 /* What a section offers: a command that needs something else cannot stand there. */

@@ -129,7 +129,7 @@ static void lex_quoted(struct sieve_lexer *l, struct sieve_token *t)
 	size_t n = 1;
 	while (peek(l, n) != '"') {
 		if (peek(l, n) < 0) {
-			fail(l, t, line_length(l->rest) < 20 ? line_length(l->rest) : 20, "begins a string that never ends");
+			fail(l, t, bytes_trim(bytes_first(l->rest, line_length(l->rest))).n, "begins a string that never ends");
 			return;
 		}
 		if (peek(l, n) == 0) {

@@ -88,8 +88,8 @@ static unsigned distance(struct bytes a, struct bytes b)
 void sieve_suggest(struct bytes word, const char *(*next)(void *arg, unsigned i), void *arg, struct buf *to)
 {
 	const char *best = NULL, *name;
-	unsigned least = word.n < 4 ? 2 : 3;    /* one slip in a short word, two in a longer one */
-	if (word.n == 0 || word.n > WORD_MAX)
+	unsigned least = word.n < 4 ? 2 : word.n < 8 ? 3 : 4;   /* one slip in a short word, more in a longer one */
+	if (word.n < 2 || word.n > WORD_MAX)
 		return;
 	for (unsigned i = 0; (name = next(arg, i)); i++) {
 		unsigned d = strlen(name) > WORD_MAX ? least : distance(word, bytes_of(name));

@@ -221,7 +221,7 @@ int sieve_string_get(struct sieve_run *r, const struct sieve_node *n, const stru
 	}
 	for (unsigned i = 0; i < s->piece_count; i++)
 		length += piece_value(r, &s->pieces[i]).n;
-	if (length > SIEVE_STRING_MAX + s->text.n)
+	if (length > SIEVE_STRING_MAX)
 		return sieve_fail(r, n, -E2BIG, "a string with variables came to more than %d bytes", SIEVE_STRING_MAX);
 	char *to = arena_alloc(&r->scratch, length + 1);
 	*ret = bytes_make(to, length);

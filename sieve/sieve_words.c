@@ -214,7 +214,11 @@ int sieve_words_decode(struct bytes text, bool may_block, struct buf *to)
 
 /* ---- encoding ---- */
 
-enum { FOLD_COLUMN = 78, WORD_BYTES = 45 };     /* RFC 5322 section 2.1.1; 45 bytes make a word of 72 (RFC 2047: at most 75) */
+enum {
+	FOLD_COLUMN = 78,       /* RFC 5322 section 2.1.1 */
+	WORD_BYTES = 45,        /* make a word of 72 characters; RFC 2047 section 2 allows 75 */
+	WORD_FRAME = 12,        /* of an encoded word: all but its text */
+};
 
 static bool is_ascii(struct bytes b)
 {
@@ -236,14 +240,16 @@ static void encode_b(struct bytes in, struct buf *to)
 	}
 }
 
-/* How much of TEXT goes into one encoded word: no character is divided. */
-static size_t word_bytes(struct bytes text)
+/* How much of TEXT goes into one encoded word that begins at COLUMN: no character is divided. */
+static size_t word_bytes(struct bytes text, size_t column)
 {
-	size_t n = WORD_BYTES;
+	size_t room = column + WORD_FRAME < FOLD_COLUMN ? (FOLD_COLUMN - column - WORD_FRAME) / 4 * 3 : 0;
+	size_t n = room < 12 || room > WORD_BYTES ? WORD_BYTES : room;
 	if (text.n <= n)
 		return text.n;
-	while (n > WORD_BYTES - 4 && ((unsigned char)text.p[n] & 0xc0) == 0x80)
-		n--;
+	for (size_t whole = n; whole > n - 4; whole--)
+		if (((unsigned char)text.p[whole] & 0xc0) != 0x80)
+			return whole;
 	return n;
 }
 
@@ -268,7 +274,7 @@ static void put_encoded(struct folding *f, struct bytes blanks, struct bytes tex
 {
 	while (text.n) {
 		struct buf word = { 0 };
-		size_t n = word_bytes(text);
+		size_t n = word_bytes(text, f->column + blanks.n);
 		buf_add_str(&word, "=?UTF-8?B?");
 		encode_b(bytes_first(text, n), &word);
 		buf_add_str(&word, "?=");
