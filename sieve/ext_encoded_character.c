@@ -1,7 +1,7 @@
 /*
  * ext_encoded_character.c: characters by number within strings (RFC 5228 section 2.4.2.4).
  *
- *	"${hex:" hex-pair-seq "}"               ; two digits an octet, blanks between
+ *	"${hex:" hex-pair-seq "}"               ; hex-pair = 1*2HEXDIG: an octet; blanks between
  *	"${unicode:" unicode-hex-seq "}"        ; 1*HEXDIG a character, in UTF-8
  *
  * What does not fit the grammar stays as it is; a number that is no character is a mistake.
@@ -47,7 +47,7 @@ static int decode(struct bytes seq, bool unicode, struct buf *out)
 	for (; word.n; word = next_word(&seq)) {
 		uint64_t c;
 		int r = bytes_hex_to_u64(word, unicode ? 0x10ffff : 0xff, &c);
-		if (r == -EINVAL || (!unicode && word.n != 2))
+		if (r == -EINVAL || (!unicode && word.n > 2))
 			return 0;
 		if (r || (unicode && c >= 0xd800 && c < 0xe000))
 			return -EINVAL;

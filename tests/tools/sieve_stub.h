@@ -6,6 +6,7 @@
 #define GATEPOST_TESTS_SIEVE_STUB_H
 
 #include "lib/run/task.h"
+#include "lib/smtp/address.h"
 #include "sieve/extend.h"
 
 #include <errno.h>
@@ -110,10 +111,10 @@ static int stub_envelope_part(void *arg, struct bytes name, unsigned *ret_id, un
 static int stub_envelope(struct sieve_run *r, unsigned id, unsigned i, struct sieve_mailbox *ret)
 {
 	const struct stub *s = sieve_host_run(r);
-	struct bytes all = bytes_of(id ? s->to : s->from);
-	ptrdiff_t at = bytes_rfind(all, '@');
-	*ret = (struct sieve_mailbox){ .all = all, .local = bytes_first(all, at < 0 ? all.n : (size_t)at) };
-	ret->domain = at < 0 ? bytes_of("") : bytes_skip(all, (size_t)at + 1);
+	struct smtp_address a = { .address = bytes_of("") };
+	if (smtp_address_parse(bytes_of(id ? s->to : s->from), sieve_scratch(r), &a) < 0)
+		a = (struct smtp_address){ .address = bytes_of("") };
+	*ret = (struct sieve_mailbox){ .all = a.address, .local = a.local, .domain = a.domain };
 	return i == 0;
 }
 
