@@ -10,7 +10,7 @@
 
 struct dns_config {
 	const char *const *servers;     /* "127.0.0.1@5353" (ub_ctx_set_fwd); NULL-terminated; NULL: those of resolv.conf */
-	const char *trust_anchor;       /* file of DS/DNSKEY records; NULL: the system's root key if there is one */
+	const char *trust_anchor;       /* file of DS/DNSKEY records; NULL: the system's root key if there is one; "": do not validate */
 	const char *hosts;              /* a hosts file to read; NULL: none */
 	bool enabled;                   /* false: every question is answered DNS_NONE at once */
 };
@@ -36,7 +36,8 @@ struct dns_answer {
 /* TYPE by number (1 A, 12 PTR, 15 MX, 16 TXT, 28 AAAA, 52 TLSA).  0, or -ECANCELED, -ETIMEDOUT: the answer is then untouched. */
 TASK_FN int dns_query(const char *name, int type, struct arena *arena, struct dns_answer *ret) __attribute__((warn_unused_result));
 
-/* A wire-format name of RDATA at *OFFSET as text without the final dot; moves *OFFSET behind it.  -EINVAL if it does not fit. */
+/* A wire-format name of RDATA at *OFFSET as text without the final dot (the root is ""); moves *OFFSET behind it.  A dot or
+ * backslash within a label is written "\." and "\\", what is not graphic ASCII "\DDD".  -EINVAL if it does not fit. */
 int dns_rdata_name(struct bytes rdata, size_t *offset, struct arena *arena, const char **ret) __attribute__((warn_unused_result));
 
 /* Who is this client?  Postfix's terms: PTR is the name its address maps to ("unknown" if none), NAME the same when that name maps back to

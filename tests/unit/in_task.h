@@ -21,7 +21,12 @@ static inline int loop_setup(void **state)
 
 static inline int loop_teardown(void **state)
 {
+	struct run_stats stats;
+
 	(void)state;
+	run_get_stats(&stats);
+	if (stats.tasks)
+		return -1;      /* an assertion left a task by longjmp: cmocka says which */
 	run_fini();
 	return 0;
 }
