@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define FILE_MAX (1024 * 1024)
@@ -271,14 +272,16 @@ static int parse_plain(struct reader *r, const cfg_opt_t *settings)
 /* The folder of FILE, absolute: the server may change its own. */
 static const char *folder_of(struct arena *a, const char *file)
 {
-	char here[PATH_MAX];
 	const char *slash = strrchr(file, '/');
 	struct bytes folder = bytes_make(file, slash == file ? 1 : slash ? (size_t)(slash - file) : 0);
 	if (*file == '/')
 		return arena_str(a, folder);
-	if (!getcwd(here, sizeof here))
+	char *here = getcwd(NULL, 0);
+	if (!here)
 		return ".";
-	return folder.n ? arena_printf(a, "%s/%.*s", here, BYTES_ARG(folder)) : arena_str(a, bytes_of(here));
+	const char *path = folder.n ? arena_printf(a, "%s/%.*s", here, BYTES_ARG(folder)) : arena_str(a, bytes_of(here));
+	free(here);
+	return path;
 }
 
 int reader_parse(struct reader *r, const char *file, struct bytes text, const cfg_opt_t *settings, struct arena *arena, struct buf *err)
