@@ -3,6 +3,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/run/task.h"
+#include "mta/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -133,10 +134,11 @@ bool generation_ready(const struct generation *g)
 
 void generation_urge(struct generation *g, int64_t now, int64_t drain)
 {
+	static const int signals[] = { SIGTERM, WORKER_CUT_SHORT, SIGKILL };
 	g->ending = true;
 	for (unsigned i = 0; i < g->config->workers; i++)
 		if (g->children[i].pid)
-			kill(g->children[i].pid, g->urged < 2 ? SIGTERM : SIGKILL);
+			kill(g->children[i].pid, signals[g->urged < 3 ? g->urged : 2]);
 	g->urged++;
 	g->urge_at = g->urged == 1 ? now + drain : g->urged == 2 ? now + CUT_SHORT : FOREVER;
 }
@@ -160,7 +162,9 @@ struct child *generation_find(struct generation *g, pid_t pid)
 static void log_death(const struct generation *g, const struct child *c, int status)
 {
 	struct log_line l;
-	bool expected = g->ending && ((WIFEXITED(status) && WEXITSTATUS(status) == 0) || g->urged > 2);
+	/* A signal may find the worker's last session gone, and its handler too. */
+	bool asked = WIFSIGNALED(status) && (WTERMSIG(status) == SIGTERM || WTERMSIG(status) == WORKER_CUT_SHORT || g->urged > 2);
+	bool expected = g->ending && (asked || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
 	log_begin(&l, expected ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, expected ? "worker-ended" : "worker-died");
 	log_int(&l, "worker", c - g->children);
 	log_int(&l, "pid", c->pid);

@@ -24,7 +24,7 @@ struct generation {
 	struct config *config;
 	struct child *children;         /* config->workers of them */
 	bool ending;                    /* told to drain: who dies is not replaced */
-	unsigned urged;                 /* how often: by SIGTERM, SIGTERM, SIGKILL */
+	unsigned urged;                 /* how often: by SIGTERM, WORKER_CUT_SHORT, SIGKILL */
 	int64_t urge_at;                /* when next; FOREVER */
 	struct smtpd_counters past;     /* what children that are gone have counted */
 };
@@ -42,7 +42,7 @@ void generation_free(struct generation **g);                            /* no ch
 
 /* Starts every child that is due at NOW.  -errno of fork(). */
 int generation_start_due(struct generation *g, const struct generation_start *how, int64_t now) __attribute__((warn_unused_result));
-/* Asks the children to end, each time more firmly: twice SIGTERM (drain; cut short), then SIGKILL. */
+/* Asks the children to end, each time more firmly: to drain, to cut short, by SIGKILL. */
 void generation_urge(struct generation *g, int64_t now, int64_t drain);
 /* Reads the ready byte of child I. */
 void generation_read_ready(struct generation *g, unsigned i);

@@ -42,15 +42,9 @@ static int await_daemon(int fd)
 	return code;
 }
 
-/* Accepting: the caller's terminal and exit status are no longer ours. */
-static void daemon_started(void *arg)
+static void tell_parent(void *arg)
 {
-	int *fd = arg, null = open("/dev/null", O_RDWR);
-	if (null >= 0) {
-		dup2(null, 0);
-		dup2(null, 1);
-		close(null);
-	}
+	int *fd = arg;
 	if (write(*fd, "", 1) != 1)
 		errno = 0;      /* nobody waits */
 	close(*fd);
@@ -72,7 +66,8 @@ static int serve_in_background(const char *file)
 	}
 	close(say[0]);
 	setsid();
-	int code = master_serve(file, daemon_started, &say[1], &err);
+	const struct master_params p = { .file = file, .background = true, .started = tell_parent, .arg = &say[1] };
+	int code = master_serve(&p, &err);
 	print_lines(stderr, &err);
 	buf_fini(&err);
 	unsigned char byte = (unsigned char)code;
@@ -83,12 +78,13 @@ static int serve_in_background(const char *file)
 
 static int command_serve(const struct command_line *l)
 {
+	const struct master_params p = { .file = l->file };
 	struct buf err = { 0 };
 	if (l->rest[0] && strcmp(l->rest[0], "-d") == 0 && !l->rest[1])
 		return serve_in_background(l->file);
 	if (l->rest[0])
 		return bad_usage();
-	int code = master_serve(l->file, NULL, NULL, &err);
+	int code = master_serve(&p, &err);
 	print_lines(stderr, &err);
 	buf_fini(&err);
 	return code;

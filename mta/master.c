@@ -14,6 +14,7 @@
 #include "mta/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,7 +30,7 @@
 #define DRAIN_AT_RELOAD SECONDS(600)
 
 struct master {
-	const char *file;
+	const struct master_params *params;
 	struct sockets sockets;
 	sigset_t signals;
 	int signal_fd, lock_fd;
@@ -37,9 +38,8 @@ struct master {
 	struct generation *serving, *coming;
 	unsigned last_number;
 	bool ending, reload_again;
+	bool started;
 	int exit_code;
-	void (*started)(void *arg);
-	void *started_arg;
 };
 
 /* The master has no event loop, whose clock run_now() is: nothing of one may be inherited by the workers. */
@@ -48,6 +48,17 @@ static int64_t now_ns(void)
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return SECONDS(t.tv_sec) + t.tv_nsec;
+}
+
+/* In the background: lets go of the caller's terminal and pipes, but for where it wants the log. */
+static void detach(const struct config *c)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0)
+		return;
+	for (int fd = 0; fd < (strcmp(c->log_target, "stderr") == 0 ? 2 : 3); fd++)
+		dup2(null, fd);
+	close(null);
 }
 
 /* ---- workers ---- */
@@ -62,6 +73,8 @@ static int run_worker(struct generation *g, unsigned index, const struct generat
 	};
 	close(m->signal_fd);
 	close(m->lock_fd);
+	if (m->params->background)
+		detach(g->config);
 	return worker_run(&p);
 }
 
@@ -81,6 +94,22 @@ static struct generation *begin_generation(struct master *m, struct config *c)
 	return g;
 }
 
+/* The first time sessions may end by themselves, for a while; who asks again wants it faster. */
+static void end(struct master *m)
+{
+	struct generation *g;
+	int64_t latest = now_ns() + DRAIN_AT_END;
+	bool again = m->ending;
+	m->coming = NULL;
+	m->ending = true;
+	sockets_fini(&m->sockets, true);        /* who connects now is refused, and tries another of our MX */
+	LIST_EACH(g, &m->generations, struct generation, link)
+		if (!g->ending || again)
+			generation_urge(g, now_ns(), DRAIN_AT_END);
+		else if (g->urge_at > latest)
+			g->urge_at = latest;
+}
+
 static void give_up_coming(struct master *m)
 {
 	generation_urge(m->coming, now_ns(), DRAIN_AT_END);
@@ -89,7 +118,7 @@ static void give_up_coming(struct master *m)
 		sockets_keep(&m->sockets, m->serving->config);
 		log_error("reload", "the new workers do not start: generation %u serves on", m->serving->number);
 	} else {
-		m->ending = true;
+		end(m);
 	}
 }
 
@@ -110,8 +139,12 @@ static void coming_serves(struct master *m)
 	log_str(&l, "version", GATEPOST_VERSION);
 	log_end(&l);
 	if (m->started)
-		m->started(m->started_arg);
-	m->started = NULL;
+		return;
+	m->started = true;
+	if (m->params->background)
+		detach(m->serving->config);
+	if (m->params->started)
+		m->params->started(m->params->arg);
 }
 
 /* ---- signals ---- */
@@ -133,7 +166,7 @@ static void reload(struct master *m)
 		return;
 	}
 	m->reload_again = false;
-	if (config_read(m->file, &c, &err)) {
+	if (config_read(m->params->file, &c, &err)) {
 		log_lines("reload", buf_bytes(&err));
 		log_error("reload", "the configuration was not changed: generation %u serves on", m->serving->number);
 	} else if (sockets_open(&m->sockets, c, &err)) {
@@ -145,21 +178,6 @@ static void reload(struct master *m)
 		m->coming = begin_generation(m, c);
 	}
 	buf_fini(&err);
-}
-
-/* The first time sessions may end by themselves, for a while; who asks again wants it faster. */
-static void end(struct master *m)
-{
-	struct generation *g;
-	int64_t latest = now_ns() + DRAIN_AT_END;
-	bool again = m->ending;
-	m->coming = NULL;
-	m->ending = true;
-	LIST_EACH(g, &m->generations, struct generation, link)
-		if (!g->ending || again)
-			generation_urge(g, now_ns(), DRAIN_AT_END);
-		else if (g->urge_at > latest)
-			g->urge_at = latest;
 }
 
 static void reap_one(struct master *m, pid_t pid, int status)
@@ -314,11 +332,11 @@ static int begin(struct master *m, struct config *c, struct buf *err)
 	return EX_OK;
 }
 
-int master_serve(const char *file, void (*started)(void *arg), void *arg, struct buf *err)
+int master_serve(const struct master_params *p, struct buf *err)
 {
-	struct master m = { .file = file, .started = started, .started_arg = arg, .signal_fd = -1, .lock_fd = -1 };
+	struct master m = { .params = p, .signal_fd = -1, .lock_fd = -1 };
 	struct config *c;
-	int status = config_read(file, &c, err);
+	int status = config_read(p->file, &c, err);
 	if (status)
 		return exit_code_of(status);
 	list_init(&m.generations);

@@ -10,8 +10,13 @@
  * EX_NOINPUT... with lines in ERR.  NOTE gets what is worth knowing although nothing is wrong. */
 int master_check(const char *file, struct buf *err, struct buf *note);
 
-/* Serves until SIGTERM or SIGINT.  STARTED(arg) is called once, when connections are accepted.  Returns the exit code; what went wrong before
- * anything was logged is in ERR. */
-int master_serve(const char *file, void (*started)(void *arg), void *arg, struct buf *err);
+struct master_params {
+	const char *file;
+	bool background;                /* once connections are accepted nothing of the caller's is held: terminal, pipes */
+	void (*started)(void *arg);     /* called once, when connections are accepted; NULL */
+	void *arg;
+};
+/* Serves until SIGTERM or SIGINT.  Returns the exit code; what went wrong before anything was logged is in ERR. */
+int master_serve(const struct master_params *p, struct buf *err);
 
 #endif

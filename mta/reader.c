@@ -115,19 +115,25 @@ static struct bytes quoted_word(struct bytes message)
 	return bytes_make(message.p + from + 1, (size_t)(to - from - 1));
 }
 
+/* What it is called in the file. */
+static struct bytes plain_name(struct bytes name)
+{
+	struct bytes suffix = BYTES(CONFIG_TEXT_SECTION_SUFFIX);
+	return bytes_ends(name, suffix) ? bytes_first(name, name.n - suffix.n) : name;
+}
+
 static void describe_section(struct buf *err, const cfg_t *section)
 {
+	struct bytes name = plain_name(bytes_of(section->name));
 	if (section->title)
-		buf_printf(err, " in %s %s", section->name, section->title);
-	else if (strcmp(section->name, "root") != 0)
-		buf_printf(err, " in %.*s", (int)strcspn(section->name, "_"), section->name);
+		buf_printf(err, " in %.*s %s", BYTES_ARG(name), section->title);
+	else if (!bytes_eq(name, BYTES("root")))
+		buf_printf(err, " in %.*s", BYTES_ARG(name));
 }
 
 static void fail_unknown(struct reader *r, const cfg_t *section, struct bytes word)
 {
-	struct bytes suffix = BYTES(CONFIG_TEXT_SECTION_SUFFIX);
-	if (bytes_ends(word, suffix))
-		word.n -= suffix.n;
+	word = plain_name(word);
 	if (is_of_later_version(word)) {
 		buf_printf(r->err, "%.*s is not in this version (%s)", BYTES_ARG(word), GATEPOST_VERSION);
 		return;

@@ -162,11 +162,33 @@ void sockets_keep(struct sockets *s, const struct config *c)
 	}
 }
 
-int sockets_fd(const struct sockets *s, const struct config_listener *l, const struct config_address *a, unsigned worker)
+static void take_one(struct socket_set *set, unsigned worker)
+{
+	unsigned mine = worker < set->count ? worker : 0;
+	for (unsigned i = 0; i < set->count; i++)
+		if (i != mine)
+			close(set->fds[i]);
+	set->fds[0] = set->fds[mine];
+	set->count = 1;
+}
+
+void sockets_take(struct sockets *s, const struct config *c, unsigned worker)
+{
+	for (unsigned i = s->count; i-- > 0;) {
+		if (needed(&s->sets[i], s, c)) {
+			take_one(&s->sets[i], worker);
+		} else {
+			close_set(&s->sets[i], false);
+			s->sets[i] = s->sets[--s->count];
+		}
+	}
+}
+
+int sockets_fd(const struct sockets *s, const struct config_listener *l, const struct config_address *a)
 {
 	const struct socket_set *set = find_set(s, l, a);
 	ASSERT(set && set->count);
-	return set->fds[worker < set->count ? worker : 0];
+	return set->fds[0];
 }
 
 static void log_address(const struct sockets *s, const struct config_listener *l, const struct config_address *a)

@@ -20,8 +20,10 @@ struct sockets {
 int sockets_open(struct sockets *s, const struct config *c, struct buf *err) __attribute__((warn_unused_result));
 /* Closes what C does not need. */
 void sockets_keep(struct sockets *s, const struct config *c);
-/* Worker I's socket for an address of C, which was opened. */
-int sockets_fd(const struct sockets *s, const struct config_listener *l, const struct config_address *a, unsigned worker);
+/* In worker I of C, which has inherited them all: closes what is not its own, which would else stay open for as long as it lives. */
+void sockets_take(struct sockets *s, const struct config *c, unsigned worker);
+/* After sockets_take(): the socket for an address of C. */
+int sockets_fd(const struct sockets *s, const struct config_listener *l, const struct config_address *a);
 /* Logs where each address of C is bound: with port 0 the kernel has chosen one. */
 void sockets_log(const struct sockets *s, const struct config *c);
 /* Closes all.  UNLINK: unix sockets vanish from the file system too, as when the server ends; not in a worker. */

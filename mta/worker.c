@@ -46,7 +46,7 @@ static void open_doors(struct worker *w)
 		const struct config_listener *l = &c->listeners[i];
 		for (unsigned k = 0; k < l->address_count; k++) {
 			struct door *door = &w->doors[w->door_count++];
-			int fd = sockets_fd(w->params->sockets, l, &l->addresses[k], w->params->index);
+			int fd = sockets_fd(w->params->sockets, l, &l->addresses[k]);
 			*door = (struct door){ .worker = w, .smtpd = &l->smtpd };
 			door->listener = listener_new(fd, on_connection, door);
 		}
@@ -58,6 +58,7 @@ static void close_doors(struct worker *w)
 	for (unsigned i = 0; i < w->door_count; i++)
 		listener_close(&w->doors[i].listener);
 	w->door_count = 0;
+	sockets_fini(w->params->sockets, false);
 }
 
 static void on_empty(void *arg)
@@ -69,13 +70,18 @@ static void on_empty(void *arg)
 static void on_term(void *arg)
 {
 	struct worker *w = arg;
-	if (w->draining) {
-		smtpd_cancel(w->smtpd);
+	if (w->draining)
 		return;
-	}
 	w->draining = true;
 	close_doors(w);
 	smtpd_drain(w->smtpd, on_empty, w);
+}
+
+static void on_cut_short(void *arg)
+{
+	struct worker *w = arg;
+	on_term(w);
+	smtpd_cancel(w->smtpd);
 }
 
 /* ---- the life ---- */
@@ -94,6 +100,8 @@ static int begin_parts(struct worker *w)
 		status = delivery_init(&delivery, &why);
 	if (!status)
 		status = run_on_signal(SIGTERM, on_term, w);
+	if (!status)
+		status = run_on_signal(WORKER_CUT_SHORT, on_cut_short, w);
 	if (status)
 		log_error("worker", "cannot begin: %s", why.n ? buf_str(&why) : strerror(-status));
 	else
@@ -139,6 +147,7 @@ static int prepare_process(const struct config *c, pid_t master)
 int worker_run(const struct worker_params *p)
 {
 	struct worker w = { .params = p };
+	sockets_take(p->sockets, p->config, p->index);
 	int code = prepare_process(p->config, p->master);
 	if (code)
 		return code;

@@ -7,6 +7,11 @@
 #include "mta/config.h"
 #include "mta/sockets.h"
 
+#include <signal.h>
+
+/* SIGTERM lets sessions end; this ends them where they stand.  (Not a second SIGTERM: two that come close are one.) */
+#define WORKER_CUT_SHORT SIGUSR1
+
 struct worker_params {
 	struct config *config;
 	struct sockets *sockets;
@@ -15,8 +20,7 @@ struct worker_params {
 	pid_t master;
 	int ready_fd;                           /* gets one byte when connections are accepted */
 };
-/* The life of a worker, after the fork: becomes the configured user, serves until SIGTERM, then drains; a second SIGTERM ends the sessions
- * where they stand.  Its exit code, as sysexits(3). */
+/* The life of a worker, after the fork: becomes the configured user, serves until SIGTERM, then drains.  Its exit code, as sysexits(3). */
 int worker_run(const struct worker_params *p);
 
 #endif
