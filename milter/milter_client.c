@@ -24,14 +24,20 @@ static int milter_client_io(struct milter_client *c, int r, const struct deadlin
 
 /* ---- replies ---- */
 
+void milter_client_forget(struct milter_client *c)
+{
+	if (c->stream)
+		stream_consume(c->stream, c->eaten);
+	c->eaten = 0;
+}
+
 /* Waits until a whole frame is in the input. */
 TASK_FN static int milter_client_frame(struct milter_client *c, int64_t timeout, struct bytes *ret)
 {
 	struct deadline d;
 	const char *why = NULL;
 	int r;
-	stream_consume(c->stream, c->eaten);
-	c->eaten = 0;
+	milter_client_forget(c);
 	deadline_begin(&d, timeout);
 	while ((r = milter_codec_frame(stream_input(c->stream), c->config->reply_max, ret, &why)) == 0) {
 		if (c->inet)
@@ -64,14 +70,16 @@ int milter_client_reply(struct milter_client *c, int64_t timeout, struct milter_
 
 bool milter_client_stale(struct milter_client *c)
 {
-	return stream_input(c->stream).n > c->eaten || stream_poll(c->stream) != -EAGAIN;
+	milter_client_forget(c);
+	return stream_poll(c->stream) != -EAGAIN;
 }
 
 /* ---- frames out ---- */
 
 int milter_client_send(struct milter_client *c, size_t at, struct bytes body, int64_t timeout)
 {
-	if (stream_input(c->stream).n > c->eaten)
+	milter_client_forget(c);
+	if (stream_input(c->stream).n > 0)
 		return milter_client_fault(c, -EPROTO, GATE_FAULT_PROTOCOL, "a reply to nothing");
 	struct iovec iov[] = {
 		{ c->out.p, at },
@@ -141,6 +149,7 @@ TASK_FN static int milter_client_negotiate(struct milter_client *c)
 	if (r < 0)
 		return milter_client_fault(c, r, GATE_FAULT_PROTOCOL, why);
 	milter_client_take_symbols(c, symbols);
+	milter_client_forget(c);
 	return 0;
 }
 

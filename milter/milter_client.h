@@ -37,8 +37,9 @@ TASK_FN int milter_client_open(struct milter_client *c) __attribute__((warn_unus
 void milter_client_close(struct milter_client *c);
 /* Sends what is in c->out; its first AT bytes, then BODY, then the rest.  TIMEOUT in ns. */
 TASK_FN int milter_client_send(struct milter_client *c, size_t at, struct bytes body, int64_t timeout) __attribute__((warn_unused_result));
-/* The next reply.  Its texts are valid until the next call. */
+/* The next reply.  Its texts are valid until the next call or milter_client_forget(), which gives its memory back. */
 TASK_FN int milter_client_reply(struct milter_client *c, int64_t timeout, struct milter_reply *ret) __attribute__((warn_unused_result));
+void milter_client_forget(struct milter_client *c);
 /* Has the filter hung up, or spoken unasked? */
 bool milter_client_stale(struct milter_client *c);
 const struct milter_macro_list *milter_client_macros(const struct milter_client *c, char command);

@@ -322,13 +322,14 @@ static void milter_gate_log_fault(const struct gate_call *call)
 TASK_FN static int milter_gate_event(struct gate_call *call)
 {
 	struct milter *m = call->context;
+	m->client.fault = GATE_FAULT_NONE;
+	m->client.why = "its time is up";
 	int r = milter_gate_ready(m, call);
 	if (r == 1)
 		return 0;
-	m->client.fault = GATE_FAULT_NONE;
-	m->client.why = "its time is up";
 	if (r == 0)
 		r = call->stage == GATE_MESSAGE ? milter_message(m, call) : milter_gate_stage(m, call);
+	milter_client_forget(&m->client);
 	if (r == 0 || r == -ECANCELED || r == -ESTALE)
 		return r;
 	call->fault = m->client.fault;
