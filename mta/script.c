@@ -23,6 +23,7 @@ int script_compile(struct bytes source, const char *file, const struct script_na
 	}
 	strmap_fini(&compiling.session_slots);
 	strmap_fini(&compiling.mail_slots);
+	arena_fini(&compiling.arena);
 	return r;
 }
 

@@ -3,6 +3,8 @@
  */
 #include "mta/script_private.h"
 
+#include "lib/base/mem.h"
+
 #include <errno.h>
 
 /* ---- stages ---- */
@@ -188,12 +190,13 @@ static int envelope(struct sieve_run *r, unsigned id, unsigned i, struct sieve_m
 static const char *candidate(void *arg, const char *what, unsigned i)
 {
 	static const char *const parts[] = { "from", "to" };
+	struct script_compiling *c = arg;
 	if (strcmp(what, "variable") == 0)
 		return script_variable_name(i);
 	if (strcmp(what, "envelope part") == 0)
-		return i < 2 ? parts[i] : NULL;
-	(void)arg;
-	return NULL;
+		return i < COUNT_OF(parts) ? parts[i] : NULL;
+	const char *table = next_name(&(struct candidates){ c->names, SCRIPT_TABLE }, i);
+	return table ? arena_printf(&c->arena, ":table:%s", table) : NULL;
 }
 
 static const struct sieve_extension *const extensions[] = {

@@ -35,6 +35,7 @@ struct script {
 struct script_compiling {
 	const struct script_names *names;
 	struct strmap session_slots, mail_slots;        /* name to slot + 1 */
+	struct arena arena;
 };
 
 /* What a session's variables hold, and whether its checks were waived.  Made when there is something to remember. */
