@@ -37,8 +37,8 @@ static int policyd_parse_endpoints(struct policyd_client *c, const struct policy
 
 int policyd_client_new(const struct policyd_params *params, struct policyd_client **ret, struct buf *err)
 {
-	if (params->endpoint_count == 0) {
-		buf_add_str(err, "a policy server needs a socket");
+	if (params->endpoint_count == 0 || params->endpoint_count > POOL_ENDPOINTS_MAX) {
+		buf_printf(err, "a policy server needs between 1 and %d sockets", POOL_ENDPOINTS_MAX);
 		return -EINVAL;
 	}
 	struct policyd_client *c = NEW(struct policyd_client);

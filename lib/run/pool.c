@@ -21,7 +21,7 @@ struct pool {
 
 struct pool *pool_new(const struct pool_params *params)
 {
-	ASSERT(params->endpoint_count > 0);
+	ASSERT(params->endpoint_count > 0 && params->endpoint_count <= POOL_ENDPOINTS_MAX);
 	struct pool *p = NEW(struct pool);
 	p->params = *params;
 	p->avoid_until = mem_zalloc(params->endpoint_count * sizeof *p->avoid_until);
@@ -109,24 +109,33 @@ TASK_FN static int pool_connect_one(struct pool *p, unsigned i, struct pool_conn
 	return 0;
 }
 
-/* In order; those that failed lately only when no other is left. */
-TASK_FN static int pool_connect(struct pool *p, struct pool_conn **ret)
+/* Tries those endpoints in order that are in WHICH, a bit each.  -ECONNREFUSED when there are none. */
+TASK_FN static int pool_connect_some(struct pool *p, uint64_t which, struct pool_conn **ret)
 {
-	int64_t now = run_now();
 	int r = -ECONNREFUSED;
 
-	for (int avoided = 0; avoided <= 1; avoided++)
-		for (unsigned i = 0; i < p->params.endpoint_count; i++) {
-			int64_t until = p->avoid_until[i];
-			bool avoid = until > now;
-			/* One that failed in the first round is avoided for a full POOL_AVOID from now on. */
-			if (avoid != (avoided == 1) || (avoided == 1 && until >= now + POOL_AVOID))
-				continue;
-			r = pool_connect_one(p, i, ret);
-			if (r == 0 || r == -ECANCELED || deadline_left() <= 0)
-				return r;
-		}
+	for (unsigned i = 0; i < p->params.endpoint_count; i++) {
+		if (!(which >> i & 1))
+			continue;
+		r = pool_connect_one(p, i, ret);
+		if (r == 0 || r == -ECANCELED || deadline_left() <= 0)
+			return r;
+	}
 	return r;
+}
+
+/* Those that failed lately only when no other is left. */
+TASK_FN static int pool_connect(struct pool *p, struct pool_conn **ret)
+{
+	uint64_t avoided = 0, all = UINT64_MAX >> (POOL_ENDPOINTS_MAX - p->params.endpoint_count);
+	int64_t now = run_now();
+
+	for (unsigned i = 0; i < p->params.endpoint_count; i++)
+		avoided |= (uint64_t)(p->avoid_until[i] > now) << i;
+	int r = pool_connect_some(p, all & ~avoided, ret);
+	if (r == 0 || r == -ECANCELED || !avoided || deadline_left() <= 0)
+		return r;
+	return pool_connect_some(p, avoided, ret);
 }
 
 TASK_FN int pool_take(struct pool *p, bool fresh, struct pool_conn **ret)

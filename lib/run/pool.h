@@ -14,10 +14,12 @@
 struct pool;
 struct pool_conn;
 
+enum { POOL_ENDPOINTS_MAX = 64 };
+
 /* Times in ns, FOREVER for no limit. */
 struct pool_params {
 	const struct endpoint *endpoints;       /* kept by the caller as long as the pool lives */
-	unsigned endpoint_count;                /* at least 1 */
+	unsigned endpoint_count;                /* 1 to POOL_ENDPOINTS_MAX */
 	int64_t connect_timeout;                /* for each endpoint */
 	int64_t idle;                           /* closed when not used for this long */
 	int64_t max_ttl;                        /* not used again when older than this */
