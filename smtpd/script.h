@@ -23,7 +23,8 @@ struct smtpd_stage {
 };
 
 struct smtpd_script_ops {
-	/* Runs the block of io->stage.  0 with the answer in io, or -errno: 451 4.3.5 (-ECANCELED, -ETIMEDOUT of the session pass through). */
+	/* Runs the block of io->stage.  0 with the answer in io, or -errno, and it has logged why: 451 4.3.5 (-ECANCELED, -ETIMEDOUT of the
+	 * session pass through). */
 	int (*stage)(const void *script, struct smtpd_stage *io) TASK_PTR;
 	void (*session_end)(const void *script, void *session_state);
 };

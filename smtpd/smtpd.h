@@ -14,7 +14,7 @@
 
 enum smtpd_tls { SMTPD_TLS_NONE, SMTPD_TLS_OFFER, SMTPD_TLS_REQUIRE };
 
-/* One listener.  Constant while sessions use it.  smtpd_config_defaults() fills in all but the first group. */
+/* One listener.  Constant while sessions use it.  smtpd_config_defaults() gives an all-zero one its defaults; the first group has none. */
 struct smtpd_config {
 	const char *name;               /* in logs, and env.listener */
 	const char *hostname;           /* ours: greeting, Received, EHLO */

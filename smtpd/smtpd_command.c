@@ -121,18 +121,16 @@ int smtpd_command(struct smtpd_session *s, struct bytes line)
 	struct bytes name, arg;
 	smtp_command_split(line, &name, &arg);
 	const struct smtpd_verb *v = command_find(s->config, name);
+	if (v ? v->flags & FORBIDDEN : line.n && (unsigned char)((line.p[0] | 32) - 'a') > 25) {
+		command_goodbye(s, line);
+		return 0;
+	}
 	bool malformed = command_malformed(s, line);
 	if (v && v->flags & CONTENT) {
 		/* What follows is its content, and no command: neither served as one, nor a matter of pipelining. */
 		return !malformed && command_allowed(s, v, arg) ? v->run(s, arg) : smtpd_bdat_drop(s, arg);
 	}
-	if (malformed)
-		return 0;
-	if (v ? v->flags & FORBIDDEN : (unsigned char)((line.p[0] | 32) - 'a') > 25) {
-		command_goodbye(s, line);
-		return 0;
-	}
-	if (command_out_of_step(s, v))
+	if (malformed || command_out_of_step(s, v))
 		return 0;
 	if (!v)
 		return smtpd_unknown(s, line);

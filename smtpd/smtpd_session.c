@@ -185,32 +185,6 @@ TASK_FN static int session_client_name(struct smtpd_session *s)
 	return 0;
 }
 
-int smtpd_session_greet(struct smtpd_session *s)
-{
-	const struct smtpd_config *config = s->config;
-	struct smtpd_question q = { .stage = GATE_CONNECT };
-	struct gate_verdict v;
-	struct smtp_reply refusal;
-	int r = smtpd_stage_ask(s, &q, &v);
-	if (r < 0)
-		return r;
-	if (smtpd_stage_refuses(&v, &refusal)) {
-		smtpd_stage_log(s, &q, &v, &refusal);
-		s->denied = smtp_reply_copy(&refusal, &s->arena);
-	}
-	/* RFC 5321 section 3.1: a 554 greeting, then a client that can only QUIT. A 4xx is said to each command
-	 * instead. */
-	s->banner_denied = smtp_reply_permanent(&s->denied);
-	if (s->denied.code == 421 || s->denied.code == 521)
-		smtpd_reply(s, &s->denied);
-	else if (s->banner_denied)
-		smtpd_sayf(s, 554, "", "%s %s not accepting connections", config->hostname, config->lmtp ? "LMTP" : "ESMTP");
-	else
-		smtpd_sayf(s, 220, "", "%s %s", config->hostname,
-		    config->banner ? config->banner : config->lmtp ? "LMTP gatepost" : "ESMTP gatepost");
-	return 0;
-}
-
 /* RFC 5321 section 4.3.1: the client waits for the greeting.  -EAGAIN: so it does. */
 static int session_spoke_first(struct smtpd_session *s)
 {
@@ -228,15 +202,44 @@ static int session_spoke_first(struct smtpd_session *s)
 	return 0;
 }
 
+static void session_banner(struct smtpd_session *s)
+{
+	const struct smtpd_config *config = s->config;
+	/* RFC 5321 section 3.1: a 554 greeting, then a client that can only QUIT.  A 4xx is said to each command instead. */
+	s->banner_denied = smtp_reply_permanent(&s->denied);
+	if (s->denied.code == 421 || s->denied.code == 521)
+		smtpd_reply(s, &s->denied);
+	else if (s->banner_denied)
+		smtpd_sayf(s, 554, "", "%s %s not accepting connections", config->hostname, config->lmtp ? "LMTP" : "ESMTP");
+	else
+		smtpd_sayf(s, 220, "", "%s %s", config->hostname,
+		    config->banner ? config->banner : config->lmtp ? "LMTP gatepost" : "ESMTP gatepost");
+}
+
+int smtpd_session_greet(struct smtpd_session *s)
+{
+	struct smtpd_question q = { .stage = GATE_CONNECT };
+	struct gate_verdict v;
+	struct smtp_reply refusal;
+	int r = smtpd_stage_ask(s, &q, &v);
+	if (r == 0 && !s->greeted)
+		r = session_spoke_first(s);
+	if (r < 0 && r != -EAGAIN)
+		return r;
+	s->greeted = true;
+	if (smtpd_stage_refuses(&v, &refusal)) {
+		smtpd_stage_log(s, &q, &v, &refusal);
+		s->denied = smtp_reply_copy(&refusal, &s->arena);
+	}
+	if (!s->closing)
+		session_banner(s);
+	return 0;
+}
+
 TASK_FN static int session_open(struct smtpd_session *s)
 {
 	int r = s->config->client_names && s->view.client_port ? session_client_name(s) : 0;
-	if (r == 0)
-		r = session_spoke_first(s);
-	if (r == -EAGAIN)
-		r = smtpd_session_greet(s);
-	s->greeted = r == 0;
-	return r;
+	return r < 0 ? r : smtpd_session_greet(s);
 }
 
 /* ---- commands ---- */

@@ -52,7 +52,6 @@ int smtpd_stage_script(struct smtpd_session *s, const struct smtpd_question *q, 
 	if (r == -ECANCELED || r == -ETIMEDOUT)
 		return r;
 	if (r < 0) {
-		log_error("script", "listener=%s stage=%s: %s", s->config->name, gate_stage_name(q->stage), strerror(-r));
 		io.verdict.action = GATE_TEMPFAIL;
 		io.verdict.reply = SMTP_REPLY(451, "4.3.5", "Server configuration problem");
 	}

@@ -20,8 +20,8 @@ enum { UNAVAILABLE = 1, TEMPUNAVAIL = 2 };
 /* What the command changes, gathered before any of it takes effect. */
 struct xclient {
 	struct gate_session view;       /* a copy */
-	bool helo_told;
 	struct bytes helo;              /* p == NULL: none */
+	bool ptr_told;
 };
 
 struct xclient_attribute {
@@ -35,6 +35,9 @@ static int xclient_name(struct smtpd_session *s, struct xclient *x, const char *
 	(void)s;
 	x->view.client_name = missing ? "unknown" : value;
 	x->view.client_resolve = !missing ? GATE_RESOLVE_OK : missing == TEMPUNAVAIL ? GATE_RESOLVE_TEMP : GATE_RESOLVE_FAIL;
+	/* A name is verified because the address maps to it, so that is the reverse name, unless the proxy says better. */
+	if (!x->ptr_told)
+		x->view.client_ptr = x->view.client_name;
 	return 0;
 }
 
@@ -42,6 +45,7 @@ static int xclient_reverse_name(struct smtpd_session *s, struct xclient *x, cons
 {
 	(void)s;
 	x->view.client_ptr = missing ? "unknown" : value;
+	x->ptr_told = true;
 	return 0;
 }
 
@@ -102,7 +106,6 @@ static int xclient_proto(struct smtpd_session *s, struct xclient *x, const char 
 static int xclient_helo(struct smtpd_session *s, struct xclient *x, const char *value, int missing)
 {
 	(void)s;
-	x->helo_told = true;
 	x->helo = missing ? (struct bytes){ 0 } : bytes_of(value);
 	return 0;
 }

@@ -185,7 +185,7 @@ class Dialogue:
 
     def client_step(self, side, name, op, text):
         if op == '=' and text.startswith('connect'):
-            return self.client(name, text[8:].strip() or None)
+            return self.client(name, text.removeprefix('connect').strip().removeprefix('from ') or None)
         c = self.client(name)
         if side == 'C':
             if op == ':':
