@@ -107,7 +107,7 @@ enum journal_state journal_find(const struct journal *j, const struct journal_ke
 	enum journal_state state = JOURNAL_NONE;
 
 	for (const struct journal_entry *e = journal_entries(j, key); e; e = e->next) {
-		if (e->expires <= run_wall() || memcmp(e->digest, digest, sizeof e->digest))
+		if (e->expires <= run_wall() || memcmp(e->digest, digest, sizeof e->digest) != 0)
 			continue;
 		if (e->state == JOURNAL_DELIVERED)
 			return e->state;

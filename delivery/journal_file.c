@@ -16,6 +16,7 @@
 enum {
 	FILE_TIDY = 64 * 1024,          /* a smaller file is not worth it */
 	FILE_MOST = 64 * 1024 * 1024,   /* nothing is added to a larger one */
+	FILE_PROBE = 2 * JOURNAL_LINE_MAX,
 };
 
 /* The file, locked; another writer may have replaced it while we waited for the lock. */
@@ -71,7 +72,7 @@ static bool file_untidy(const struct journal_append *w, int fd, const struct sta
 
 	if (st->st_size < FILE_TIDY)
 		return false;
-	n = pread(fd, buf_room(&piece, 2 * JOURNAL_LINE_MAX), 2 * JOURNAL_LINE_MAX, st->st_size / 2);
+	n = pread(fd, buf_room(&piece, FILE_PROBE), FILE_PROBE, st->st_size / 2);
 	if (n > 0) {
 		struct bytes rest = bytes_make(piece.p, (size_t)n);
 		bytes_cut(&rest, '\n');
@@ -141,7 +142,7 @@ static int file_tidy(const struct journal_append *w, int fd, const struct stat *
 int journal_file_append(void *arg)
 {
 	struct journal_append *w = arg;
-	struct stat st;
+	struct stat st = { 0 };
 	int fd = file_open(w, &st), r;
 
 	if (fd < 0)

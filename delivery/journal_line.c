@@ -22,14 +22,16 @@ static uint32_t line_checksum(struct bytes b)
 	return ~crc;
 }
 
-/* The null sender is nothing at all in xtext: "<>" cannot be an address and needs no escape. */
+/* The null sender is nothing at all in xtext: a lone '+', which begins an escape there, stands for it. */
+static const struct bytes line_empty = { "+", 1 };
+
 static void line_put_name(struct bytes name, struct buf *to)
 {
 	buf_add_char(to, ' ');
 	if (name.n)
 		smtp_xtext_encode(name, to);
 	else
-		buf_add(to, BYTES("<>"));
+		buf_add(to, line_empty);
 }
 
 void journal_line_put(const struct journal_line *l, struct buf *to)
@@ -98,16 +100,17 @@ int journal_line_parse(struct bytes line, struct buf *names, struct journal_line
 		r = line_parse_digest(bytes_cut(&line, ' '), l.digest);
 	for (int i = 0; r == 0 && i < 3; i++) {
 		struct bytes word = bytes_cut(&line, ' ');
-		if (!bytes_eq(word, BYTES("<>")))
+		if (!bytes_eq(word, line_empty))
 			r = smtp_xtext_decode(word, names);
 		ends[i + 1] = names->n;
 	}
 	if (r < 0 || line.p)
 		return -EINVAL;
+	const char *base = names->p ? names->p : "";
 	l.expires = (int64_t)expires;
-	l.key.hop = bytes_make(names->p + ends[0], ends[1] - ends[0]);
-	l.key.sender = bytes_make(names->p + ends[1], ends[2] - ends[1]);
-	l.key.rcpt = bytes_make(names->p + ends[2], ends[3] - ends[2]);
+	l.key.hop = bytes_make(base + ends[0], ends[1] - ends[0]);
+	l.key.sender = bytes_make(base + ends[1], ends[2] - ends[1]);
+	l.key.rcpt = bytes_make(base + ends[2], ends[3] - ends[2]);
 	*ret = l;
 	return 0;
 }

@@ -117,7 +117,7 @@ static void test_line_round_trip(void **state)
 		{ BYTES("dovecot"), BYTES("a@example.org"), BYTES("b@example.net") },
 		{ BYTES("dovecot"), BYTES(""), BYTES("b@example.net") },
 		{ BYTES("a hop"), BYTES("\"a b\"@example.org"), BYTES("x+y=z@example.net") },
-		{ BYTES("h"), BYTES("j\xc3\xb6rg@example.org"), BYTES("\"<>\"@d") },
+		{ BYTES("h"), BYTES("j\xc3\xb6rg@example.org"), BYTES("+") },
 	};
 
 	(void)state;
