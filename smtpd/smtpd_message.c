@@ -205,6 +205,7 @@ int smtpd_message(struct smtpd_session *s)
 		r = smtpd_stage_script(s, &q, &ignored);
 	}
 	message_log(s, &reply);
-	smtpd_txn_end(s, smtp_reply_ok(&reply));
+	/* LMTP: one recipient's mailbox may have it while another's is full. */
+	smtpd_txn_end(s, smtp_reply_ok(&reply) || s->txn->outcome.delivered);
 	return r;
 }

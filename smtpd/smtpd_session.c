@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 enum { CONTENT_UNREAD_MAX = 65536, OUTPUT_UNSENT_MAX = 4096 };
+/* So much of one client's input, then others have their turn. */
+enum { TURN_BYTES = 256 * 1024, TURN_COMMANDS = 32 };
 /* 2024-01-01: seconds since then keep the session ids short. */
 #define ID_EPOCH 1704067200
 
@@ -265,11 +267,17 @@ int smtpd_session_fill(struct smtpd_session *s, size_t most, int64_t *budget)
 	deadline_end(&d);
 	if (r < 0)
 		return r;
+	size_t got = stream_input(s->stream).n - before;
 	*budget -= run_now() - began;
 	if (s->config->data_rate_min)
-		*budget += SECONDS(stream_input(s->stream).n - before) / s->config->data_rate_min;
+		*budget += SECONDS(got) / s->config->data_rate_min;
 	if (*budget > s->config->data_timeout || !s->config->data_rate_min)
 		*budget = s->config->data_timeout;
+	s->turn += (unsigned)got;
+	if (s->turn >= TURN_BYTES) {
+		s->turn = 0;
+		task_yield();
+	}
 	return 0;
 }
 
@@ -319,8 +327,10 @@ TASK_FN static int session_command(struct smtpd_session *s)
 TASK_FN static int session_commands(struct smtpd_session *s)
 {
 	int r = 0;
-	while (r == 0 && !s->closing) {
+	for (unsigned served = 1; r == 0 && !s->closing; served++) {
 		r = session_command(s);
+		if (served % TURN_COMMANDS == 0)
+			task_yield();
 		if (r == 0 && (!stream_input(s->stream).n || stream_unsent(s->stream) > OUTPUT_UNSENT_MAX || s->closing)) {
 			r = smtpd_session_flush(s);
 			if (r == 0 && !stream_input(s->stream).n)
@@ -375,7 +385,6 @@ TASK_FN static void session_end(struct smtpd_session *s, int why)
 	session_last_word(s, why);
 	if (smtpd_session_flush(s) == 0)
 		session_drop_input(s);
-	session_log_end(s, why);
 	if (s->unread) {
 		/* Delivered, answered, and then silence: the client may have missed our 250 and try again (RFC 1047). */
 		struct delivery_params p = smtpd_txn_delivery(s, s->unread);
@@ -383,6 +392,7 @@ TASK_FN static void session_end(struct smtpd_session *s, int why)
 			delivery_unanswered(&p, &s->unread->outcome);
 		smtpd_txn_free(&s->unread);
 	}
+	session_log_end(s, why);
 	if (s->txn)
 		smtpd_txn_end(s, false);
 	chain_close(&s->chain, why != -ECANCELED);

@@ -43,6 +43,7 @@ struct smtpd_session {
 	struct smtpd_txn *unread;       /* delivered and answered, but the client may not have read it: until its next command */
 	struct smtp_reply denied;       /* code 0: not; else the answer to all that matters (refused at connect or EHLO) */
 	unsigned errors, junk, transactions;
+	unsigned turn;                  /* bytes of content since others had their turn */
 	bool xclient;                   /* may use XCLIENT: by its real address, for the session */
 	bool parked, timed_out;
 	bool greeted;

@@ -724,6 +724,21 @@ static void size(void)
 	assert_int_equal(w.delivered.n, 0);
 }
 
+static void setup_spool_fails(void)
+{
+	w.config.spool = "/nonexistent";
+	w.config.memory_max = 10;
+}
+
+static void spool_fails(void)
+{
+	begin();
+	talk(">| MAIL FROM:<a@b.test>\\r\\nRCPT TO:<u@example.org>\\r\\nDATA\\r\\n\n< 250 *\n< 250 *\n< 354 *\n"
+	     "> \n> more than ten bytes\n> and more\n> .\n< 451 4.3.0 Error: queue file write error\n> NOOP\n< 250 *");
+	assert_int_equal(w.delivered.n, 0);
+	assert_non_null(strstr(buf_str(&w.logged), "event=spool"));
+}
+
 static void setup_hops(void)
 {
 	w.config.hops_max = 2;
@@ -873,6 +888,7 @@ static struct scenario scenarios[] = {
 	PLAIN(too_many_errors),
 	WITH_SETUP(junk),
 	WITH_SETUP(size),
+	WITH_SETUP(spool_fails),
 	WITH_SETUP(hops),
 	WITH_SETUP(rcpt_max),
 	PLAIN(bdat),
