@@ -1,5 +1,5 @@
 /*
- * script.h: Sieve scripts that decide what happens to mail (docs/script.md): the engine of sieve/ bound to gates, tables and
+ * script.h: Sieve scripts that decide what happens to mail (gatepost-sieve(7)): the engine of sieve/ bound to gates, tables and
  * next hops as the extension "vnd.gatepost.mta".
  */
 #ifndef GATEPOST_MTA_SCRIPT_H

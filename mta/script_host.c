@@ -117,11 +117,11 @@ int script_find_next_hop(struct sieve_compiler *c, const struct sieve_string *na
 
 /* ---- lists: ":table:NAME" (RFC 6134 leaves the form of names to us) ---- */
 
-static int find_list(void *arg, struct bytes name, const void **ret)
+static int find_list(void *arg, struct bytes name, void **ret)
 {
 	const struct script_names *names = ((struct script_compiling *)arg)->names;
 	static const struct bytes prefix = { ":table:", 7 };
-	const struct table *t = NULL;
+	struct table *t = NULL;
 	if (bytes_case_starts(name, prefix) && names->table)
 		t = names->table(names->arg, bytes_skip(name, prefix.n));
 	if (!t)
@@ -141,11 +141,10 @@ TASK_FN int script_table_get(struct sieve_run *r, const struct sieve_node *n, st
 	return found;
 }
 
-TASK_FN static int list_has(struct sieve_run *r, const struct sieve_node *n, const void *list, struct bytes value, bool *ret)
+TASK_FN static int list_has(struct sieve_run *r, const struct sieve_node *n, void *list, struct bytes value, bool *ret)
 {
 	struct buf ignored = { 0 };
-	/* Tables are the one thing here that is not constant: they keep connections and count. */
-	int found = script_table_get(r, n, (struct table *)(uintptr_t)list, value, &ignored);
+	int found = script_table_get(r, n, list, value, &ignored);
 	buf_fini(&ignored);
 	*ret = found > 0;
 	return found < 0 ? found : 0;

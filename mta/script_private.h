@@ -34,7 +34,7 @@ struct script {
 /* While a script is compiled: what the engine hands to our methods. */
 struct script_compiling {
 	const struct script_names *names;
-	struct strmap session_slots, mail_slots;        /* name to slot + 1 */
+	struct strmap session_slots, mail_slots;        /* name to slot, an unsigned in the arena */
 	struct arena arena;
 };
 

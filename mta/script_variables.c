@@ -182,16 +182,17 @@ const char *script_variable_name(unsigned i)
 	return i < COUNT_OF(variables) ? variables[i].name : NULL;
 }
 
-static int slot_variable(struct strmap *slots, struct bytes name, unsigned kind, struct sieve_host_variable *ret)
+static int slot_variable(struct strmap *slots, struct arena *arena, struct bytes name, unsigned kind, struct sieve_host_variable *ret)
 {
-	uintptr_t slot = (uintptr_t)strmap_get(slots, name);
+	unsigned *slot = strmap_get(slots, name);
+	if (!slot && slots->n > ID_SLOT)
+		return -ENOENT;
 	if (!slot) {
-		slot = slots->n + 1;
-		if (slot > ID_SLOT)
-			return -ENOENT;
-		strmap_set(slots, name, (void *)slot);
+		slot = ARENA_NEW(arena, unsigned);
+		*slot = (unsigned)slots->n;
+		strmap_set(slots, name, slot);
 	}
-	*ret = (struct sieve_host_variable){ .id = kind | (unsigned)(slot - 1), .settable = true };
+	*ret = (struct sieve_host_variable){ .id = kind | *slot, .settable = true };
 	return 0;
 }
 
@@ -199,9 +200,9 @@ int script_variable(void *arg, struct bytes space, struct bytes name, struct sie
 {
 	struct script_compiling *c = arg;
 	if (bytes_case_eq(space, BYTES("session")))
-		return slot_variable(&c->session_slots, name, ID_SESSION, ret);
+		return slot_variable(&c->session_slots, &c->arena, name, ID_SESSION, ret);
 	if (bytes_case_eq(space, BYTES("mail")) && bytes_case_starts(name, BYTES("x_"))) {
-		int r = slot_variable(&c->mail_slots, name, ID_MAIL, ret);
+		int r = slot_variable(&c->mail_slots, &c->arena, name, ID_MAIL, ret);
 		ret->needs = SCRIPT_HAS_SENDER;
 		return r;
 	}

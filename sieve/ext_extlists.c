@@ -8,7 +8,7 @@
 static int check_list(struct sieve_compiler *c, struct sieve_node *n, const struct sieve_value *argument, const struct sieve_value *keys)
 {
 	(void)argument;
-	const void **lists = ARENA_ARRAY(sieve_compiler_arena(c), const void *, keys->count);
+	void **lists = ARENA_ARRAY(sieve_compiler_arena(c), void *, keys->count);
 	for (unsigned i = 0; i < keys->count; i++) {
 		int r = sieve_compiler_list(c, &keys->strings[i], &lists[i]);
 		if (r)
@@ -21,7 +21,7 @@ static int check_list(struct sieve_compiler *c, struct sieve_node *n, const stru
 TASK_FN static int match_list(struct sieve_matching *m, struct bytes value, struct bytes key)
 {
 	(void)key;
-	const void *const *lists = m->node->match_data;
+	void *const *lists = m->node->match_data;
 	const struct sieve_host *h = m->run->params->script->host;
 	bool has = false;
 	int r = h->list_has ? h->list_has(m->run, m->node, lists[m->key], value, &has) : 0;
@@ -33,7 +33,7 @@ static int check_valid(struct sieve_compiler *c, struct sieve_node *n)
 {
 	const struct sieve_host *h = sieve_compiler_host(c);
 	bool *valid = ARENA_NEW(sieve_compiler_arena(c), bool);
-	const void *list;
+	void *list;
 	*valid = true;
 	for (unsigned i = 0; i < n->args[0].count; i++)
 		*valid = *valid && h->list && h->list(sieve_compiler_arg(c), n->args[0].strings[i].text, &list) == 0;

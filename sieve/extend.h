@@ -180,7 +180,7 @@ int sieve_compiler_needs(struct sieve_compiler *c, struct sieve_pos pos, unsigne
 /* "there is no WHAT "WORD"", with what the host's candidate() makes probable. */
 int sieve_complain_unknown(struct sieve_compiler *c, struct sieve_pos pos, const char *what, struct bytes word);
 /* Finds list NAME, or complains. */
-int sieve_compiler_list(struct sieve_compiler *c, const struct sieve_string *name, const void **ret);
+int sieve_compiler_list(struct sieve_compiler *c, const struct sieve_string *name, void **ret);
 
 /* A variable that can be set. */
 struct sieve_variable {

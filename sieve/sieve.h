@@ -69,7 +69,7 @@ struct sieve_host {
 	/* While compiling.  ARG is sieve_compile_params.arg.  0, or -ENOENT: there is no such thing. */
 	int (*variable)(void *arg, struct bytes space, struct bytes name, struct sieve_host_variable *ret);
 	int (*envelope_part)(void *arg, struct bytes name, unsigned *ret_id, unsigned *ret_needs);
-	int (*list)(void *arg, struct bytes name, const void **ret);
+	int (*list)(void *arg, struct bytes name, void **ret);
 	/* The Ith name that could have been meant by WHAT ("variable", "envelope part", "list"); NULL at the end. */
 	const char *(*candidate)(void *arg, const char *what, unsigned i);
 
@@ -86,7 +86,7 @@ struct sieve_host {
 	int (*reject)(struct sieve_run *r, const struct sieve_node *n, struct bytes text) TASK_PTR;
 
 	/* Is VALUE on LIST?  -EREMOTEIO after sieve_fail() when that cannot be told. */
-	int (*list_has)(struct sieve_run *r, const struct sieve_node *n, const void *list, struct bytes value, bool *ret) TASK_PTR;
+	int (*list_has)(struct sieve_run *r, const struct sieve_node *n, void *list, struct bytes value, bool *ret) TASK_PTR;
 };
 
 struct sieve_compile_params {

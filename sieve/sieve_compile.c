@@ -80,7 +80,7 @@ int sieve_complain_unknown(struct sieve_compiler *c, struct sieve_pos pos, const
 	return r;
 }
 
-int sieve_compiler_list(struct sieve_compiler *c, const struct sieve_string *name, const void **ret)
+int sieve_compiler_list(struct sieve_compiler *c, const struct sieve_string *name, void **ret)
 {
 	const struct sieve_host *h = c->params->host;
 	if (!sieve_string_constant(name))
@@ -225,6 +225,7 @@ static void compile_list(struct sieve_compiler *c, const struct sieve_ast *first
 				ast = ast->next;
 		}
 		if (n && (n->def->takes & SIEVE_CONTINUES)) {
+			ASSERT(before); /* check_place() saw to it */
 			before->otherwise = n;
 		} else if (n) {
 			**tail = n;

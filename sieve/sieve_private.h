@@ -31,7 +31,7 @@ struct sieve_compiler {
 	unsigned section;
 	const struct sieve_node ***tails;       /* where each section's next command is linked */
 	const struct sieve_node *branch;
-	struct strmap own;              /* variable name to its slot + 1 */
+	struct strmap own;              /* variable name to its slot, an unsigned in scratch */
 };
 
 /* ---- sieve_names.c: finding words among extensions ---- */

@@ -54,12 +54,13 @@ static bool is_reference(struct bytes b)
 
 static unsigned own_slot(struct sieve_compiler *c, struct bytes name)
 {
-	uintptr_t slot = (uintptr_t)strmap_get(&c->own, name);
+	unsigned *slot = strmap_get(&c->own, name);
 	if (!slot) {
-		slot = c->own.n + 1;
-		strmap_set(&c->own, name, (void *)slot);
+		slot = ARENA_NEW(&c->scratch, unsigned);
+		*slot = (unsigned)c->own.n;
+		strmap_set(&c->own, name, slot);
 	}
-	return (unsigned)slot - 1;
+	return *slot;
 }
 
 static int host_variable(struct sieve_compiler *c, struct sieve_pos pos, struct bytes ref, struct sieve_host_variable *ret)

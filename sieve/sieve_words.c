@@ -119,10 +119,10 @@ static bool is_one_of(struct bytes name, const char *const *names)
 	return false;
 }
 
-static int convert(iconv_t cd, struct bytes in, struct buf *to)
+static int convert(iconv_t cd, const struct buf *in, struct buf *to)
 {
-	char *from = (char *)(uintptr_t)in.p;
-	size_t left = in.n;
+	char *from = in->p;
+	size_t left = in->n;
 	while (left) {
 		char *at = buf_room(to, 4 * left + 16);
 		size_t room = 4 * left + 16, before = room;
@@ -134,7 +134,7 @@ static int convert(iconv_t cd, struct bytes in, struct buf *to)
 	return 0;
 }
 
-static int convert_slowly(struct bytes charset, struct bytes in, struct buf *to)
+static int convert_slowly(struct bytes charset, const struct buf *in, struct buf *to)
 {
 	char name[64];
 	if (charset.n >= sizeof name || bytes_find(charset, '/') >= 0)
@@ -142,7 +142,7 @@ static int convert_slowly(struct bytes charset, struct bytes in, struct buf *to)
 	memcpy(name, charset.p, charset.n);
 	name[charset.n] = '\0';
 	iconv_t cd = iconv_open("UTF-8", name);
-	if (cd == (iconv_t)-1)
+	if ((intptr_t)cd == -1)
 		return -EINVAL;
 	size_t start = to->n;
 	int r = convert(cd, in, to);
@@ -153,17 +153,17 @@ static int convert_slowly(struct bytes charset, struct bytes in, struct buf *to)
 }
 
 /* Appends IN as UTF-8.  -EINVAL: the character set is not known, or IN is not in it. */
-static int to_utf8(struct bytes charset, struct bytes in, bool may_block, struct buf *to)
+static int to_utf8(struct bytes charset, const struct buf *in, bool may_block, struct buf *to)
 {
 	static const char *const ours[] = { "utf-8", "us-ascii", "utf8", "ascii", NULL };
 	static const char *const latin[] = { "iso-8859-1", "latin1", NULL };
 	if (is_one_of(charset, ours)) {
-		buf_add(to, in);
+		buf_add(to, buf_bytes(in));
 		return 0;
 	}
 	if (is_one_of(charset, latin)) {
-		for (size_t i = 0; i < in.n; i++)
-			add_utf8(to, (unsigned char)in.p[i]);
+		for (size_t i = 0; i < in->n; i++)
+			add_utf8(to, (unsigned char)in->p[i]);
 		return 0;
 	}
 	return may_block ? convert_slowly(charset, in, to) : -EAGAIN;
@@ -178,7 +178,7 @@ static int decode_word(const struct word *w, bool may_block, struct buf *to)
 		decode_q(w->text, &raw);
 	else
 		decode_b(w->text, &raw);
-	int r = to_utf8(w->charset, buf_bytes(&raw), may_block, to);
+	int r = to_utf8(w->charset, &raw, may_block, to);
 	buf_fini(&raw);
 	return r;
 }

@@ -120,15 +120,15 @@ static int stub_envelope(struct sieve_run *r, unsigned id, unsigned i, struct si
 
 /* ---- lists: ":list:friends" holds what begins with "friend", ":list:broken" cannot be asked ---- */
 
-static int stub_list(void *arg, struct bytes name, const void **ret)
+static int stub_list(void *arg, struct bytes name, void **ret)
 {
-	static const char friends[] = "friends", broken[] = "broken";
+	static char friends[] = "friends", broken[] = "broken";
 	(void)arg;
 	*ret = bytes_eq(name, BYTES(":list:broken")) ? broken : friends;
 	return bytes_eq(name, BYTES(":list:friends")) || *ret == broken ? 0 : -ENOENT;
 }
 
-TASK_FN static int stub_list_has(struct sieve_run *r, const struct sieve_node *n, const void *list, struct bytes value, bool *ret)
+TASK_FN static int stub_list_has(struct sieve_run *r, const struct sieve_node *n, void *list, struct bytes value, bool *ret)
 {
 	if (bytes_eq(bytes_of(list), BYTES("broken")))
 		return sieve_fail(r, n, -EREMOTEIO, "the list is broken");

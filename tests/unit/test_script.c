@@ -479,20 +479,27 @@ static void test_log_and_edit(void **state)
 	play_fini(&p);
 }
 
+TASK_ENTRY static void attach_task(void *arg)
+{
+	struct play *p = arg;
+	(void)play_stage(p, GATE_CONNECT, NULL);
+	buf_printf(&p->answer, "%u attached", p->f.chain.count);
+	chain_close(&p->f.chain, true);
+	script_ops.session_end(p->script, p->state);
+}
+
 static void test_milter_is_attached(void **state)
 {
 	(void)state;
-	struct play p = { .source = MTA "stage \"connect\" { milter [\"rspamd\"]; }" DELIVER };
+	struct play p = { .source = MTA "stage \"connect\" { milter [\"rspamd\"]; milter \"rspamd\"; }" DELIVER };
 	struct buf err = { 0 };
 	assert_int_equal(script_compile(bytes_of(p.source), "t.sieve", &names, &p.script, &err), 0);
 	fixture_init(&p.f);
-	struct smtpd_stage io = { .stage = GATE_CONNECT, .session = &p.f.session, .chain = &p.f.chain, .session_state = &p.state };
-	assert_int_equal(script_ops.stage(p.script, &io), 0);
-	assert_int_equal(p.f.chain.count, 1);
-	mem_free(p.f.chain.links);
-	script_ops.session_end(p.script, p.state);
+	with_clock(attach_task, &p);
+	assert_string_equal(buf_str(&p.answer), "1 attached");
 	fixture_fini(&p.f);
 	script_free(&p.script);
+	play_fini(&p);
 }
 
 /* mail.x_X ends with its transaction, session.X does not. */
