@@ -96,7 +96,7 @@ static int split_host(struct bytes text, struct bytes *ret_host, struct bytes *r
 
 static int parse_inet(struct bytes text, uint16_t default_port, struct endpoint *ret, struct buf *err)
 {
-	struct bytes host, port = { NULL, 0 };
+	struct bytes host = { NULL, 0 }, port = { NULL, 0 };
 	ptrdiff_t at = bytes_find(text, '@');
 	int r;
 

@@ -16,11 +16,10 @@
 #include <sanitizer/lsan_interface.h>
 #endif
 
-enum {
-	GUARD_SIZE = 4096,
-	SLAB_STACKS = 16,
-};
-#define SLAB_SIZE ((size_t)SLAB_STACKS * (GUARD_SIZE + RUN_STACK_SIZE))
+#define GUARD_SIZE ((size_t)4096)
+#define STRIDE (GUARD_SIZE + RUN_STACK_SIZE)
+enum { SLAB_STACKS = 16 };
+#define SLAB_SIZE (SLAB_STACKS * STRIDE)
 #define TRIM_EVERY SECONDS(2)
 
 struct slab {
@@ -28,6 +27,11 @@ struct slab {
 	char *map;
 	unsigned valgrind[SLAB_STACKS];
 };
+
+static char *stack_in(const struct slab *s, int i)
+{
+	return s->map + (size_t)i * STRIDE + GUARD_SIZE;
+}
 
 static struct {
 	struct slab *slabs;
@@ -49,7 +53,7 @@ static void slab_add(void)
 	pool.warm = mem_array(pool.warm, pool.total, sizeof *pool.warm);
 	pool.cold = mem_array(pool.cold, pool.total, sizeof *pool.cold);
 	for (int i = SLAB_STACKS - 1; i >= 0; i--) {
-		char *stack = s->map + (size_t)i * (GUARD_SIZE + RUN_STACK_SIZE) + GUARD_SIZE;
+		char *stack = stack_in(s, i);
 		int r = mprotect(stack, RUN_STACK_SIZE, PROT_READ | PROT_WRITE);
 
 		ASSERT(!r);
@@ -58,7 +62,7 @@ static void slab_add(void)
 	}
 #if RUN_ASAN
 	for (int i = 0; i < SLAB_STACKS; i++)
-		__lsan_register_root_region(s->map + (size_t)i * (GUARD_SIZE + RUN_STACK_SIZE) + GUARD_SIZE, RUN_STACK_SIZE);
+		__lsan_register_root_region(stack_in(s, i), RUN_STACK_SIZE);
 #endif
 	loop.stats.stacks = pool.total;
 }
@@ -130,7 +134,7 @@ void stack_fini(void)
 		pool.slabs = s->next;
 		for (int i = 0; i < SLAB_STACKS; i++) {
 #if RUN_ASAN
-			char *stack = s->map + (size_t)i * (GUARD_SIZE + RUN_STACK_SIZE) + GUARD_SIZE;
+			char *stack = stack_in(s, i);
 
 			__asan_unpoison_memory_region(stack, RUN_STACK_SIZE);
 			__lsan_unregister_root_region(stack, RUN_STACK_SIZE);

@@ -147,6 +147,6 @@ struct run_stats {
 };
 void run_get_stats(struct run_stats *ret);
 
-#define RUN_STACK_SIZE (64 * 1024)
+#define RUN_STACK_SIZE ((size_t)64 * 1024)
 
 #endif
