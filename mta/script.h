@@ -33,7 +33,7 @@ void script_free(struct script **s);
 extern const struct smtpd_script_ops script_ops;
 
 /* Plays a stranger who sends to strangers through the script, with gates that say "go on" and tables that know nothing, without any
- * network.  0, or -EACCES with a sentence appended to ERR when the script would deliver that: it is an open relay.  HOSTNAME is ours.
+ * network.  0, or -EACCES when the script would deliver that: it is an open relay, and a sentence in ERR says how.  HOSTNAME is ours.
  * In a task. */
 TASK_FN int script_probe_relay(const struct script *s, const char *hostname, struct buf *err) __attribute__((warn_unused_result));
 

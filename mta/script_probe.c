@@ -157,7 +157,7 @@ TASK_FN static int probe_recipients(const struct script *s, struct probe *p, str
 		put_address(&to, recipients[i].address, p->session.hostname);
 		r = would_deliver(s, p, buf_str(&to), recipients[i].local);
 		if (r > 0)
-			buf_printf(err, "the script is an open relay: it would take mail from a stranger (198.51.100.1) to <%s> and deliver it; "
+			buf_printf(err, "it would take mail from a stranger (198.51.100.1) to <%s> and deliver it; "
 				"its rcpt stage must deliver or redirect only to recipients that it has found to be ours", buf_str(&to));
 		buf_fini(&to);
 	}
