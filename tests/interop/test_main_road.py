@@ -21,7 +21,7 @@ next_hop dovecot { lmtp = "%(lmtp)s" }
 next_hop outside { smtp = "%(outside)s" }
 listener mx { address = {"127.0.0.1:%(port)d"} script = "mx.sieve" xclient = {"127.0.0.0/8"} }
 '''
-SCRIPT = '''require ["envelope", "variables", "vnd.gatepost.mta"];
+SCRIPT = '''require ["envelope", "variables", "ereject", "vnd.gatepost.mta"];
 stage "connect" { milter "rspamd"; }
 stage "rcpt" {
     if envelope :domain "to" "example.org" {
@@ -41,8 +41,8 @@ stage "rcpt" {
 
 @pytest.fixture
 def road(folder):
-    port, base = free_port(), 23000 + free_port() % 20000
-    with Dovecot(folder, base) as dovecot, Fixture('rspamd', folder) as rspamd, Fixture('postgrey', folder) as postgrey, \
+    port = free_port()
+    with Dovecot(folder) as dovecot, Fixture('rspamd', folder) as rspamd, Fixture('postgrey', folder) as postgrey, \
             Fixture('postsrsd', folder) as postsrsd:
         outside = Hop('outside', folder, lmtp=False, kind='inet')
         what = dict(folder=folder, port=port, outside=outside.endpoint, rspamd=rspamd.endpoint, postgrey=postgrey.endpoint, lmtp=dovecot.lmtp, srs=postsrsd['reverse'])

@@ -1,5 +1,8 @@
 """The real daemons of tests/fixtures, started in a work folder and stopped by pid."""
+import contextlib
 import os
+import random
+import socket
 import subprocess
 
 from .server import TOP
@@ -29,13 +32,24 @@ class Fixture:
         subprocess.run(['sh', self.script, 'stop', self.folder], env=self.env, timeout=60, check=True, stdout=subprocess.DEVNULL)
 
 
+def base_port():
+    """One below the ports that the kernel gives to clients, with all the ports that dovecot.sh puts above it free."""
+    while True:
+        base = random.randrange(10000, 31000)
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for offset in 24, 25, 99, 143, 465, 587, 993:
+                held.enter_context(socket.socket()).bind(('127.0.0.1', base + offset))
+            return base
+
+
 class Dovecot:
     """A private Dovecot: LMTP at .lmtp; users alice, bob, full (over quota), fulltemp; mail lands in .folder."""
 
-    def __init__(self, folder, base_port, *options):
+    def __init__(self, folder, *options):
+        base = base_port()
         self.script = os.path.join(TOP, 'tests/fixtures/dovecot.sh')
-        self.folder, self.options = os.path.join(str(folder), 'dovecot'), ['--base-port', str(base_port), *options]
-        self.lmtp = 'inet:127.0.0.1:%d' % (base_port + 24)
+        self.folder, self.options = os.path.join(str(folder), 'dovecot'), ['--base-port', str(base), *options]
+        self.lmtp = 'inet:127.0.0.1:%d' % (base + 24)
 
     def __enter__(self):
         done = subprocess.run(['bash', self.script, 'start', self.folder, *self.options], text=True, stdout=subprocess.PIPE,
