@@ -24,8 +24,9 @@ struct smtpd_verb {
 
 static const struct smtpd_verb verbs[] = {
 	{ "MAIL", smtpd_mail, 0 },
-	{ "RCPT", smtpd_rcpt, 0 },
-	{ "DATA", smtpd_data, LAST | NO_ARGUMENT },
+	/* In a session that was denied these two come too early, as after any refused MAIL. */
+	{ "RCPT", smtpd_rcpt, WHEN_DENIED },
+	{ "DATA", smtpd_data, LAST | NO_ARGUMENT | WHEN_DENIED },
 	{ "BDAT", smtpd_bdat, CONTENT },
 	{ "EHLO", smtpd_ehlo, LAST | BEFORE_TLS | BEFORE_HELLO | WHEN_DENIED | JUNK | ONLY_SMTP },
 	{ "HELO", smtpd_helo, LAST | BEFORE_TLS | BEFORE_HELLO | WHEN_DENIED | JUNK | ONLY_SMTP },

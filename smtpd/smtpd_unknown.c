@@ -9,8 +9,7 @@ int smtpd_unknown(struct smtpd_session *s, struct bytes line)
 	int r = s->denied.code ? 0 : smtpd_stage_gates(s, &q, &v);
 	if (r < 0)
 		return r;
-	/* M18: of what filters say to it only "not now" is heeded; a 5xx is what it gets anyway. */
-	if (!s->denied.code && v.action != GATE_REJECT && smtpd_stage_refuses(&v, &refusal))
+	if (!s->denied.code && smtpd_stage_refuses(&v, &refusal))
 		smtpd_reply(s, &refusal);
 	else
 		smtpd_say(s, 500, "5.5.2", "Error: command not recognized");
