@@ -159,9 +159,10 @@ static int milter_gate_verdict(struct milter *m, struct gate_call *call, char co
 	case SMFIR_TEMPFAIL:
 		call->verdict.action = GATE_TEMPFAIL;
 		break;
-	case SMFIR_SHUTDOWN:
+	case SMFIR_SHUTDOWN: /* it is told no more, not even QUIT */
 		call->verdict.action = GATE_DISCONNECT;
-		break;
+		milter_gate_end_session(m);
+		return 0;
 	case SMFIR_REPLYCODE:
 		r = milter_gate_reply_code(m, call, reply);
 		break;

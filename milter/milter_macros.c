@@ -205,6 +205,13 @@ static const struct gate_rcpt *milter_macros_rcpt(const struct milter_macro_view
 	return LIST_ITEM(v->txn->rcpts.prev, struct gate_rcpt, link);
 }
 
+/* A refusal without the address it begins with. */
+static const char *milter_macros_refusal(const struct smtp_reply *refused)
+{
+	const char *end = refused->text[0] == '<' ? strstr(refused->text, ">: ") : NULL;
+	return end ? end + strlen(">: ") : refused->text;
+}
+
 /* A refused recipient is shown as one for the mailer "error", with the refusal as its address (M11). */
 static bool macro_rcpt_addr(const struct milter_macro_view *v, struct buf *out)
 {
@@ -212,7 +219,7 @@ static bool macro_rcpt_addr(const struct milter_macro_view *v, struct buf *out)
 	if (!rcpt)
 		return false;
 	if (rcpt->refused.code)
-		return milter_macros_str(out, rcpt->refused.text);
+		return milter_macros_str(out, milter_macros_refusal(&rcpt->refused));
 	return milter_macros_lower(out, rcpt->path.address.address);
 }
 

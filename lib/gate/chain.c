@@ -215,7 +215,7 @@ static struct gate_verdict chain_fault_verdict(const struct chain_question *q, e
 		if (!txn && q->stage < GATE_MAIL)
 			break; /* nothing to refuse yet: it is tried again at MAIL */
 		v.action = GATE_TEMPFAIL;
-		v.reply = misconfigured ? SMTP_REPLY(451, "4.3.5", "Server configuration error") :
+		v.reply = misconfigured ? SMTP_REPLY(451, "4.3.5", "Server configuration problem - try again later") :
 					  SMTP_REPLY(451, "4.7.1", "Service unavailable - try again later");
 		break;
 	case GATE_ON_FAILURE_REJECT:
@@ -230,7 +230,7 @@ static struct gate_verdict chain_fault_verdict(const struct chain_question *q, e
 		break;
 	case GATE_ON_FAILURE_DISCONNECT:
 		v.action = GATE_DISCONNECT;
-		v.reply = misconfigured ? SMTP_REPLY(421, "4.3.5", "Server configuration error") :
+		v.reply = misconfigured ? SMTP_REPLY(421, "4.3.5", "Server configuration problem - try again later") :
 					  SMTP_REPLY(421, "4.7.1", "Service unavailable - try again later");
 		break;
 	}

@@ -23,6 +23,8 @@ NORMAL = [
     (re.compile(r'\bv=.*?(?= _=| \{|$)'), 'v=VERSION'),
     (re.compile(r'^(CONNECT .* 4) \d+ '), r'\1 PORT '),
     (re.compile(r'queued as .*'), 'queued'),
+    # what delivers a message is named by the host: "virtual" there, an LMTP next hop here
+    (re.compile(r'\{rcpt_mailer\}=(?!error)[^ ]+'), '{rcpt_mailer}=MAILER'),
 ]
 MAIL = '''EHLO client.example.net
 MAIL FROM:<a@example.net>
@@ -81,7 +83,7 @@ CASES.update({
     'no body': case(ENVELOPE + 'DATA\nSubject: x\n.\nQUIT\n'),
     'no header': case(ENVELOPE + 'DATA\n\nbody only\n.\nQUIT\n'),
     'dots': case(ENVELOPE + 'DATA\nSubject: x\n\n..a dot\n...\n.\nQUIT\n'),
-    'header without space': case(ENVELOPE + 'DATA\nSubject:x\nX-Tab:\ty\nX-Two:  z\nX-Empty:\n\nb\n.\n'),
+    'header without space': case(ENVELOPE + 'DATA\nSubject:x\nX-Tab:\ty\nX-Two:  z\nX-Empty:\n\nb\n.\nQUIT\n'),
     'header spaces kept': case(ENVELOPE + 'DATA\nSubject:x\nX-Tab:\ty\nX-Two:  z\nX-Empty:\n\nb\n.\n', settings={'steps': '0x100000'}),
     'refused recipient': case(ENVELOPE + 'RCPT TO:<x@other.test>\n' + CONTENT + 'QUIT\n'),
     'refused recipient is told': case(ENVELOPE + 'RCPT TO:<x@other.test>\n' + CONTENT + 'QUIT\n', settings={'steps': '0x800'}),
@@ -219,6 +221,9 @@ class PostfixSide(Side):
                               % (action, ' '.join(m.endpoint for m in self.milters)))
         self.server.__enter__()
         self.port = self.server.port
+        # what was asked while it started must not be taken for the first case's
+        play(self.port, 'QUIT\n')
+        self.arm(case(''))
 
     def count(self):
         return len(self.server.mails())
@@ -318,21 +323,41 @@ def play(port, script):
     return heard
 
 
-def run(side, case):
+def run(side, name):
     before = side.count()
-    side.arm(case)
-    return {'heard': play(side.port, case['client']), 'events': side.events(), 'before': before}
+    side.arm(CASES[name])
+    # A client that leaves without QUIT and sends the same again is not delivered twice by gatepost: each case has a message of its own.
+    client = CASES[name]['client'].replace('\nSubject: one\n', '\nSubject: one, %s\n' % name)
+    return {'heard': play(side.port, client), 'events': side.events(), 'before': before}
 
 
 # Where we mean to differ: {case: (what is not compared, why)}.
-DIFFERENT = {}
+BACK = 'the next transaction has a filter back that failed in this one (Postfix: lost for the session)'
+DIFFERENT = {
+    'connect: reply 421': ('heard', "the filter's own words, where Postfix greets with a stock text"),
+    'connect: shutdown': ('heard', 'the same 421 as at every other stage, where Postfix greets with a stock text'),
+    'header: shutdown': ('heard events mails', 'answered 421; Postfix 3.7 says 250 and loses the message'),
+    'eoh: shutdown': ('heard events mails', 'answered 421; Postfix 3.7 says 250 and loses the message'),
+    'body: shutdown': ('heard events mails', 'answered 421; Postfix 3.7 says 250 and loses the message'),
+    'eom: shutdown': ('heard events mails', 'answered 421; Postfix 3.7 says 250 and loses the message'),
+    'unknown: accept': ('heard events mails', 'harmless; Postfix 3.7 panics at the next MAIL'),
+    'unknown: discard': ('heard events mails', 'harmless; Postfix 3.7 takes the next message for discarded'),
+    'close at mail, shutdown': ('heard events', 'Postfix 3.7 does not know this default action'),
+    'close at eom, shutdown': ('heard events', 'Postfix 3.7 does not know this default action'),
+    'close at eom': ('heard events', BACK),
+    'close at eom, reject': ('heard events', BACK),
+}
+for _name in ('version 7', 'more actions than offered', 'reply with a 2xx code', 'reply with no code', 'reply 550 with 4.x', 'edit at mail',
+              'extra bytes after a verdict', 'close at connect', 'close at mail', 'close at mail, accept', 'close at eom, accept',
+              'close at mail, reject', 'close at negotiation', 'close at negotiation, accept'):
+    DIFFERENT[_name] = ('events', BACK)
 
 
 @pytest.mark.parametrize('name', CASES)
 def test_equal(sides, name):
     case = CASES[name]
     postfix, ours = sides(case['setup'])
-    theirs, own = run(postfix, case), run(ours, case)
+    theirs, own = run(postfix, name), run(ours, name)
     but = DIFFERENT.get(name, ('', ''))[0]
     assert 'heard' in but or own['heard'] == theirs['heard']
     assert 'events' in but or own['events'] == theirs['events']

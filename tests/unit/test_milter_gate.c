@@ -275,7 +275,7 @@ static void verdicts(void *arg)
 		{ 'T', "y451 100%% full", GATE_TEMPFAIL, 451, "", "100% full", true },
 		{ 'L', "r", GATE_REJECT, 550, "5.7.1", reject, true },
 		{ 'N', "t", GATE_TEMPFAIL, 451, "4.7.1", later, true },
-		{ 'B', "4", GATE_DISCONNECT, 421, "4.7.0", bye, true }, /* better point 16 */
+		{ 'B', "4", GATE_DISCONNECT, 421, "4.7.0", bye, false }, /* better point 16 */
 		{ 'E', "r", GATE_REJECT, 550, "5.7.1", reject, true },
 		{ 'E', "d", GATE_DISCARD, 0, "", NULL, false },
 		{ 'E', "y550-5.7.1 a\r\n550 5.7.1 b", GATE_REJECT, 550, "5.7.1", "a\nb", true },
@@ -401,7 +401,7 @@ static void refused(void *arg)
 		fake_milter_settle();
 		buf_clear(&fake.trace);
 		struct gate_rcpt *rcpt = fixture_rcpt_new(&f, "TO:<x@example.org>");
-		rcpt->refused = SMTP_REPLY(554, "5.7.1", "no relay");
+		rcpt->refused = SMTP_REPLY(554, "5.7.1", "<x@example.org>: no relay");
 		assert_goes_on(ask_args(GATE_RCPT, &(struct chain_args){ .txn = &f.txn, .rcpt = rcpt }));
 		assert_told(wanted ? "DR{rcpt_mailer}|error|{rcpt_host}|5.7.1|{rcpt_addr}|no relay| R<x@example.org>|" : "");
 		end();
@@ -594,7 +594,7 @@ static void bad_reply_code(void *arg)
 	(void)arg;
 	fake.replies['M'] = REPLIES(BYTES("y250 2.0.0 fine\0"));
 	begin();
-	assert_verdict(transaction(), GATE_TEMPFAIL, 451, "4.3.5", "Server configuration error");
+	assert_verdict(transaction(), GATE_TEMPFAIL, 451, "4.3.5", "Server configuration problem - try again later");
 	end();
 }
 
