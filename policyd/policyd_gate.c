@@ -191,7 +191,6 @@ static int policyd_fail(struct gate_call *call, int r, struct policyd_failure f)
 		return r;
 	call->fault = f.fault;
 	call->fault_text = f.why;
-	call->misconfigured = f.fault == GATE_FAULT_PROTOCOL;
 	return r;
 }
 
@@ -274,6 +273,9 @@ TASK_FN static int policyd_event(struct gate_call *call)
 	return r;
 }
 
+/* Postfix's smtpd_policy_service_default_action. */
+static const struct smtp_reply policyd_tempfail = { .code = 451, .enhanced = "4.3.5", .text = "Server configuration problem" };
+
 #define POLICYD_STAGE(stage) (1u << (stage))
 
 const struct gate_ops policyd_ops = {
@@ -285,4 +287,5 @@ const struct gate_ops policyd_ops = {
 	.stages = POLICYD_STAGE(GATE_CONNECT) | POLICYD_STAGE(GATE_EHLO) | POLICYD_STAGE(GATE_AUTH) | POLICYD_STAGE(GATE_MAIL) |
 		  POLICYD_STAGE(GATE_RCPT) | POLICYD_STAGE(GATE_DATA) | POLICYD_STAGE(GATE_MESSAGE) | POLICYD_STAGE(GATE_VRFY),
 	.default_on_failure = GATE_ON_FAILURE_TEMPFAIL,
+	.tempfail = &policyd_tempfail,
 };

@@ -212,11 +212,12 @@ static struct gate_verdict chain_fault_verdict(const struct chain_question *q, e
 		v.action = GATE_ACCEPT;
 		break;
 	case GATE_ON_FAILURE_TEMPFAIL:
-		if (!txn && q->stage < GATE_MAIL)
+		if (!txn && q->stage < GATE_MAIL && q->link->gate->ops->history)
 			break; /* nothing to refuse yet: it is tried again at MAIL */
 		v.action = GATE_TEMPFAIL;
-		v.reply = misconfigured ? SMTP_REPLY(451, "4.3.5", "Server configuration problem - try again later") :
-					  SMTP_REPLY(451, "4.7.1", "Service unavailable - try again later");
+		v.reply = q->link->gate->ops->tempfail ? *q->link->gate->ops->tempfail :
+			  misconfigured                ? SMTP_REPLY(451, "4.3.5", "Server configuration problem - try again later") :
+							 SMTP_REPLY(451, "4.7.1", "Service unavailable - try again later");
 		break;
 	case GATE_ON_FAILURE_REJECT:
 		v.action = GATE_REJECT;

@@ -34,8 +34,9 @@ struct chain_args {
  *
  * The verdict is never ACCEPT, and has a reply when it is REJECT, TEMPFAIL or DISCONNECT.  DISCARD sets txn->discarded; no gate is asked
  * any more until the transaction ends.  A refusal at CONNECT or EHLO is returned again for every later event, whatever the server made
- * of it at the time.  A fault at CONNECT or EHLO whose action needs a message (tempfail, hold) is CONTINUE; the gate is tried again at MAIL.  At
- * UNKNOWN a refusal is the answer to the command, and no more than that.  At MESSAGE txn->early_edits are applied first, so it must be called for every message.
+ * of it at the time.  A fault at CONNECT or EHLO whose action needs a message (hold, and tempfail of a gate that is told its history) is
+ * CONTINUE; the gate is tried again at MAIL.  At UNKNOWN a refusal is the answer to the command, and no more than that.  At MESSAGE
+ * txn->early_edits are applied first, so it must be called for every message.
  *
  * 0, or -ECANCELED/-ETIMEDOUT of the session itself, or another -errno when the message could not be changed. */
 TASK_FN int chain_event(struct chain *c, enum gate_stage stage, const struct chain_args *args, struct gate_verdict *ret) __attribute__((warn_unused_result));

@@ -105,6 +105,7 @@ struct gate_ops {
 	unsigned history;               /* ... of those it must have heard of before any later one: told by the runner when it missed them */
 	bool refused_rcpts;             /* wants RCPT for recipients that were refused already */
 	enum gate_on_failure default_on_failure;
+	const struct smtp_reply *tempfail;      /* what a failure that means tempfail is answered; NULL: 451 4.7.1, or 4.3.5 when misconfigured */
 };
 
 /* Edits, for gates to call.  Each appends to the call; the runner applies them in order when the gate has answered and
