@@ -40,7 +40,7 @@ TASK_FN static int milter_client_frame(struct milter_client *c, int64_t timeout,
 	milter_client_forget(c);
 	deadline_begin(&d, timeout);
 	while ((r = milter_codec_frame(stream_input(c->stream), c->config->reply_max, ret, &why)) == 0) {
-		if (c->inet)
+		if (c->inet && c->edits_due)
 			stream_quickack(c->stream);
 		r = stream_fill(c->stream, c->config->reply_max + MILTER_LENGTH_BYTES);
 		if (r < 0) {

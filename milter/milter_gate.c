@@ -80,14 +80,52 @@ static int64_t milter_gate_timeout(const struct milter *m, const struct gate_cal
 	return call->stage == GATE_MESSAGE ? m->client.config->content_timeout : m->client.config->command_timeout;
 }
 
+/*
+ * A libmilter filter answers each header field, the end of the headers and each chunk of the body: a round trip each.  Under
+ * compat = full these are sent together, and the answers read afterwards; a filter reads frame by frame and does not notice.  Only
+ * one that decides in the midst of it hears frames that Postfix would not have sent.  How many of those it answers is its
+ * own affair, so that connection ends, and the next transaction has a new one with CONNECT and HELO replayed.
+ */
+bool milter_gate_owe(struct milter *m, char command)
+{
+	if (m->client.config->compat != MILTER_COMPAT_FULL || !strchr("LNB", command) || m->owed_count == MILTER_OWED_MAX)
+		return false;
+	m->owed[m->owed_count++] = command;
+	return true;
+}
+
+TASK_FN static void milter_gate_part(struct milter *m)
+{
+	milter_codec_put_bare(&m->client.out, SMFIC_QUIT);
+	int r = milter_client_send(&m->client, m->client.out.n, BYTES(""), SECONDS(1));
+	if (r < 0)
+		log_debug("milter", "no parting word: %s", strerrordesc_np(-r));
+	milter_client_close(&m->client);
+}
+
+int milter_gate_collect(struct milter *m, struct gate_call *call, bool ahead)
+{
+	unsigned n = m->owed_count, i = 0;
+	int r = 0;
+	m->owed_count = 0;
+	while (r == 0 && i < n && !milter_gate_decided(m, call))
+		r = milter_gate_answer(m, call, milter_codec_event(m->owed[i++]));
+	if (r == 0 && milter_gate_decided(m, call) && (i < n || ahead))
+		milter_gate_part(m);
+	return r;
+}
+
 int milter_gate_finish(struct milter *m, struct gate_call *call, const struct milter_event *event)
 {
 	struct milter_client *c = &m->client;
 	bool answered = !(c->terms.protocol & event->unanswered);
-	if (!answered && c->out.n < PENDING_MAX)
+	bool later = !answered || milter_gate_owe(m, event->command);
+	if (later && c->out.n < PENDING_MAX)
 		return 0;
 	int r = milter_client_send(c, c->out.n, BYTES(""), milter_gate_timeout(m, call));
-	if (r < 0 || !answered)
+	if (r == 0)
+		r = milter_gate_collect(m, call, !later);
+	if (r < 0 || later || milter_gate_decided(m, call))
 		return r;
 	return milter_gate_answer(m, call, event);
 }
@@ -176,6 +214,7 @@ static int milter_gate_verdict(struct milter *m, struct gate_call *call, char co
 
 int milter_gate_answer(struct milter *m, struct gate_call *call, const struct milter_event *event)
 {
+	m->client.edits_due = event->command == SMFIC_BODYEOB;
 	for (;;) {
 		struct milter_reply reply;
 		int r = milter_client_reply(&m->client, milter_gate_timeout(m, call), &reply);
@@ -373,10 +412,7 @@ TASK_FN static void milter_gate_close(void *context, bool quit)
 	if (quit && m->client.stream) {
 		m->aborts_due += m->helo; /* M14: one more before QUIT */
 		milter_gate_put_aborts(m);
-		milter_codec_put_bare(&m->client.out, SMFIC_QUIT);
-		int r = milter_client_send(&m->client, m->client.out.n, BYTES(""), SECONDS(1));
-		if (r < 0)
-			log_debug("milter", "no parting word: %s", strerrordesc_np(-r));
+		milter_gate_part(m);
 	}
 	milter_client_close(&m->client);
 	mem_free(m);

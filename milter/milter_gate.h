@@ -6,9 +6,13 @@
 
 #include "milter/milter_client.h"
 
+enum { MILTER_OWED_MAX = 56 };
+
 /* What a session keeps of one milter. */
 struct milter {
 	struct milter_client client;
+	char owed[MILTER_OWED_MAX];     /* commands that were put and whose answers will be awaited together, in this order */
+	uint8_t owed_count;
 	char skip;                      /* events of this command are not wanted, until another kind comes */
 	uint8_t aborts_due;             /* ABORTs that may wait for the next write */
 	bool opened;                    /* there was a connection: when it is gone, what it was told is lost */
@@ -22,8 +26,13 @@ struct milter {
 /* Begins an event: macros are put.  False: the filter is not told of it.  The caller then puts the command, and ends with
  * milter_gate_finish(). */
 bool milter_gate_begin(struct milter *m, const struct gate_call *call, const struct milter_event *event);
-/* Sends it and awaits the verdict, if there will be one; else it may wait for the next write. */
+/* Sends it and awaits the verdict, if there will be one; else, and where answers may be awaited together, it may wait for the
+ * next write. */
 TASK_FN int milter_gate_finish(struct milter *m, struct gate_call *call, const struct milter_event *event) __attribute__((warn_unused_result));
+/* Notes that COMMAND's answer will be awaited later. False: it must be awaited at once. */
+bool milter_gate_owe(struct milter *m, char command);
+/* Awaits what is owed.  AHEAD: more than that has been sent. */
+TASK_FN int milter_gate_collect(struct milter *m, struct gate_call *call, bool ahead) __attribute__((warn_unused_result));
 TASK_FN int milter_gate_answer(struct milter *m, struct gate_call *call, const struct milter_event *event) __attribute__((warn_unused_result));
 void milter_gate_put_macros(struct milter *m, const struct gate_call *call, char command);
 /* Does it have nothing more to say of this message? */

@@ -1,8 +1,8 @@
 /*
  * milter_message.c: a message, told to a milter: headers, their end, the body, the end, and the edits before the verdict.
  *
- * What needs no answer is put together with what follows, so a filter that answers only at the end gets a small message in one
- * write.  The body is not copied.
+ * What needs no answer, or whose answer can be awaited later (milter_gate_owe), is put together with what follows, so a small
+ * message goes out in one write.  The body is not copied.
  */
 #include "milter/milter_gate.h"
 
@@ -47,13 +47,16 @@ TASK_FN static int milter_message_chunk(struct milter *m, struct gate_call *call
 	const struct milter_event *event = milter_codec_event(SMFIC_BODY);
 	struct milter_client *c = &m->client;
 	bool answered = !(c->terms.protocol & event->unanswered);
+	bool later = !answered || milter_gate_owe(m, event->command);
 	milter_codec_put_chunk_head(&c->out, piece.n);
 	size_t at = c->out.n;
-	*ret_ended = last && !answered;
+	*ret_ended = last && later;
 	if (*ret_ended)
 		milter_message_put_end(m, call);
 	int r = milter_client_send(c, at, piece, c->config->content_timeout);
-	return r == 0 && answered ? milter_gate_answer(m, call, event) : r;
+	if (r == 0)
+		r = milter_gate_collect(m, call, !later || *ret_ended);
+	return r == 0 && !later && !milter_gate_decided(m, call) ? milter_gate_answer(m, call, event) : r;
 }
 
 TASK_FN static int milter_message_body(struct milter *m, struct gate_call *call, bool *ret_ended)
