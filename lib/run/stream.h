@@ -51,6 +51,9 @@ TASK_FN int stream_read(struct stream *s, void *to, size_t n) __attribute__((war
  * pooled connection is checked before it is used again. */
 int stream_poll(struct stream *s);
 
+/* Gives back buffers that hold nothing: before a long wait for somebody else.  As parking does. */
+void stream_relax(struct stream *s);
+
 /* ---- output ---- */
 
 /* Appended to the output buffer; never waits, never fails (errors show at the flush). */

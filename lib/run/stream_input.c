@@ -107,6 +107,12 @@ int stream_poll(struct stream *s)
 	return stream_receive(s, IOBUF_SMALL);
 }
 
+void stream_relax(struct stream *s)
+{
+	iobuf_release(&s->in);
+	iobuf_release(&s->out);
+}
+
 /* ---- waiting ---- */
 
 TASK_FN int stream_fill(struct stream *s, size_t most)
@@ -216,8 +222,7 @@ void stream_park(struct stream *s, int64_t deadline, void (*fn)(void *arg, int w
 	s->park_ready = iobuf_used(&s->in) || stream_receive(s, IOBUF_SMALL) != -EAGAIN;
 	s->park_timer.fn = on_park_timer;
 	s->park_timer.arg = s;
-	iobuf_release(&s->in);
-	iobuf_release(&s->out);
+	stream_relax(s);
 	timer_set(&s->park_timer, s->park_ready ? run_now() : deadline);
 }
 
