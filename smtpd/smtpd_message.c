@@ -190,8 +190,9 @@ static void message_log(const struct smtpd_session *s, const struct smtp_reply *
 int smtpd_message(struct smtpd_session *s)
 {
 	struct smtp_reply reply;
-	/* This may take a while: earlier answers do not wait for it. */
+	/* This may take a while: earlier answers do not wait for it, and nobody holds what he does not need. */
 	int r = smtpd_session_flush(s);
+	stream_relax(s->stream);
 	if (r == 0)
 		r = message_process(s, &reply);
 	if (r < 0)

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 enum { CONTENT_UNREAD_MAX = 65536, OUTPUT_UNSENT_MAX = 4096 };
@@ -31,6 +32,7 @@ struct smtpd {
 	void (*empty)(void *arg);
 	void *empty_arg;
 	unsigned id_count, sequence;
+	unsigned pid;
 	char id_prefix[24];
 };
 
@@ -65,7 +67,8 @@ struct smtpd *smtpd_new(const struct smtpd_params *p)
 	task_group_init(&srv->tasks);
 	srv->sessions_max = p->sessions_max;
 	srv->counters = p->counters ? p->counters : &srv->own_counters;
-	snprintf(srv->id_prefix, sizeof srv->id_prefix, "%llx%x", (long long)(run_wall() - ID_EPOCH) & 0xffffffffff, (unsigned)getpid());
+	srv->pid = (unsigned)getpid();
+	snprintf(srv->id_prefix, sizeof srv->id_prefix, "%llx%x", (long long)(run_wall() - ID_EPOCH) & 0xffffffffff, srv->pid);
 	return srv;
 }
 
@@ -93,9 +96,11 @@ struct smtpd_counters *smtpd_session_counters(struct smtpd_session *s)
 	return s->srv->counters;
 }
 
-unsigned smtpd_session_sequence(struct smtpd_session *s)
+const char *smtpd_session_instance(struct smtpd_session *s, struct arena *arena)
 {
-	return ++s->srv->sequence;
+	struct timeval now;
+	gettimeofday(&now, NULL);
+	return arena_printf(arena, "%x.%llx.%x.%x", s->srv->pid, (long long)run_wall(), (unsigned)now.tv_usec, ++s->srv->sequence);
 }
 
 static void smtpd_empty(struct smtpd *srv)
@@ -383,7 +388,7 @@ TASK_FN static void session_end(struct smtpd_session *s, int why)
 {
 	struct smtpd *srv = s->srv;
 	session_last_word(s, why);
-	if (smtpd_session_flush(s) == 0)
+	if (smtpd_session_flush(s) == 0 && !s->quit)
 		session_drop_input(s);
 	if (s->unread) {
 		/* Delivered, answered, and then silence: the client may have missed our 250 and try again (RFC 1047). */

@@ -65,7 +65,8 @@ TASK_FN int smtpd_session_flush(struct smtpd_session *s) __attribute__((warn_unu
 /* More content into the stream's input, charged to *BUDGET: the time the client has left (smtpd_config.data_rate_min). */
 TASK_FN int smtpd_session_fill(struct smtpd_session *s, size_t most, int64_t *budget) __attribute__((warn_unused_result));
 struct smtpd_counters *smtpd_session_counters(struct smtpd_session *s);
-unsigned smtpd_session_sequence(struct smtpd_session *s);       /* another number each time, in this process */
+/* As Postfix makes it, for policy servers that know its form: pid, seconds, microseconds, sequence number; in hexadecimal. */
+const char *smtpd_session_instance(struct smtpd_session *s, struct arena *arena);
 
 /* ---- smtpd_reply.c ---- */
 

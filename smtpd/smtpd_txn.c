@@ -1,21 +1,14 @@
 /* smtpd_txn.c: a transaction's beginning and end. */
 #include "smtpd/smtpd_session.h"
 
-#include <sys/time.h>
-#include <unistd.h>
-
 void smtpd_txn_begin(struct smtpd_session *s)
 {
 	struct smtpd_txn *t = NEW(struct smtpd_txn);
-	struct timeval now;
-	gettimeofday(&now, NULL);
 	t->started = run_now();
 	t->answers_end = &t->answers;
 	t->view.arena = &t->arena;
 	t->view.id = arena_printf(&t->arena, "%s.%x", s->id, ++s->transactions);
-	/* As Postfix makes it, for policy servers that know its form: pid, seconds, microseconds, sequence number. */
-	t->view.instance = arena_printf(&t->arena, "%x.%llx.%x.%x", (unsigned)getpid(), (long long)run_wall(), (unsigned)now.tv_usec,
-	    smtpd_session_sequence(s));
+	t->view.instance = smtpd_session_instance(s, &t->arena);
 	list_init(&t->view.rcpts);
 	list_init(&t->view.early_edits);
 	s->txn = t;
