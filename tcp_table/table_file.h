@@ -22,6 +22,8 @@ struct table_file_kind {
 	bool slow;              /* get() may take long, or much stack: it runs in the thread pool too */
 };
 
+extern const struct table_file_kind texthash_kind, cidr_kind, pcre_kind, regexp_kind;
+
 /* For the kind's open(); ask and close are its methods. */
 int table_file_open(const struct table_file_kind *kind, struct bytes path, void **ret_state, struct buf *err) __attribute__((warn_unused_result));
 TASK_FN int table_file_ask(void *state, struct bytes key, struct buf *ret, struct buf *err);

@@ -121,7 +121,7 @@ static void *pcre_load(char *text, size_t n, struct table_notes *notes)
 }
 
 /* Matching may take long, and more stack than a task has. */
-static const struct table_file_kind pcre_kind = {
+const struct table_file_kind pcre_kind = {
 	.type = "pcre", .load = pcre_load, .unload = pattern_unload, .get = pattern_get, .slow = true
 };
 

@@ -82,7 +82,7 @@ static void *regexp_load(char *text, size_t n, struct table_notes *notes)
 }
 
 /* As with pcre: in the thread pool. */
-static const struct table_file_kind regexp_kind = {
+const struct table_file_kind regexp_kind = {
 	.type = "regexp", .load = regexp_load, .unload = pattern_unload, .get = pattern_get, .slow = true
 };
 

@@ -82,7 +82,7 @@ static int texthash_get(const void *content, struct bytes key, struct buf *ret, 
 	return 1;
 }
 
-static const struct table_file_kind texthash_kind = {
+const struct table_file_kind texthash_kind = {
 	.type = "texthash", .load = texthash_load, .unload = texthash_unload, .get = texthash_get
 };
 
