@@ -4,6 +4,7 @@ hold, strings have the same values, the same actions are done, the same scripts 
 DIFFERENT lists what we mean to do otherwise, each with its reason.
 """
 import os
+import random
 import re
 import subprocess
 
@@ -180,6 +181,12 @@ plugin {
             f.write(content)
         return path
 
+    def message(self, text):
+        self.files += 1
+        name = 'm%d' % self.files
+        self.messages[name] = self.write(name + '.eml', text)
+        return name
+
     def script(self, text):
         self.files += 1
         return self.write('s%d.sieve' % self.files, text.encode())
@@ -278,4 +285,68 @@ def test_refused_scripts(both):
         ours, theirs = both.ours(script, 'plain') is None, both.theirs(script, 'plain') is None
         if (ours != theirs) != bool(expected_difference(script, 'plain')):
             differ.append('%s: we %s it' % (script, 'refuse' if ours else 'take'))
+    assert not differ, '\n'.join(differ)
+
+
+def as_regex(pattern):
+    """RFC 5229 section 3.2: each wildcard takes as little as it can, the first one first: what a regular expression calls lazy."""
+    pieces = re.findall(r'\\.|.', pattern, re.S)
+    return re.compile(''.join({'*': '(.*?)', '?': '(.)'}.get(p, re.escape(p[-1])) for p in pieces), re.S)
+
+
+def test_random_wildcards(both):
+    """What matches, and what each wildcard took.  Here Python's re is asked: Pigeonhole matches "?a*" with "aba" (and "*?*" not with "a")."""
+    pick = random.Random(5229)
+    pairs = [(''.join(pick.choices('aab*', k=pick.randint(0, 12))), ''.join(pick.choices(['a', 'b', '*', '*', '?', '\\*'], k=pick.randint(0, 7)))) for _ in range(3000)]
+    pairs += [(''.join(pick.choices('ab', k=16)), '*'.join(pick.choices(['a', 'b', 'ab', '?', ''], k=6))) for _ in range(1000)]
+    differ, matched = [], 0
+    for start in range(0, len(pairs), 1000):
+        batch = pairs[start:start + 1000]
+        script = requires(REQUIRE)
+        script += ''.join('if string :comparator "i;octet" :matches %s %s { redirect "%d=${1}|${2}|${3}|${4}|${5}|${6}|${7}"; }\n' % (quoted(v), quoted(p), i)
+                          for i, (v, p) in enumerate(batch))
+        ours = dict(line.split(' ', 1)[1].split('=', 1) for line in both.ours(script, 'plain') if line != 'keep')
+        for i, (value, pattern) in enumerate(batch):
+            found = as_regex(pattern).fullmatch(value)
+            taken = '|'.join((list(found.groups()) + [''] * 7)[:7]) if found else None
+            matched += found is not None
+            if ours.get(str(i)) != taken:
+                differ.append('%r against %r: %s instead of %s' % (pattern, value, ours.get(str(i)), taken))
+    assert not differ, '\n'.join(differ)
+    assert 500 < matched < 3500
+
+
+def test_random_encoded_words(both):
+    pick = random.Random(2047)
+    tokens = ['=?utf-8?q?a_b?=', '=?utf-8?q?=C3=A4?=', '=?iso-8859-1?q?=E4?=', '=?utf-8?b?w6Q=?=', '=?US-ASCII*en?Q?c?=', ' ', ' ', '  ', '\r\n ', 'x', 'yz', '(', '=']
+    differ = []
+    for _ in range(30):
+        value = 'v' + ''.join(pick.choices(tokens, k=pick.randint(1, 9))) + 'w'
+        message = both.message(('From: a@example.org\r\nX-Value: %s\r\n\r\n' % value).encode())
+        script = requires(REQUIRE + ['REFUSE']) + 'if header :matches "x-value" "*" { REJECT "[${1}]"; }'
+        ours, theirs = both.ours(script, message), both.theirs(script, message)
+        if ours != theirs:
+            differ.append('%r: %s instead of %s' % (value, ours, theirs))
+    assert not differ, '\n'.join(differ)
+
+
+def test_random_addresses(both):
+    """Lists as RFC 5322 allows them: how many there are, and the parts of the first."""
+    pick = random.Random(5322)
+    blanks = ['', '', ' ', '\r\n ', ' (comment) ', '(a (nested) \\) b)']
+    boxes = ['a@b.example', '<c@d.example>', 'Name <e@f.example>', '"Q, q" <g@h.example>', '"i j"@k.example', '<@r.example,@s.example:l@m.example>',
+             'n (c) @ o . example', 'p.q+r@[192.0.2.1]', '=?utf-8?q?N?= <t@u.example>', 'A. B. "c" D <v@w.example>']
+    differ = []
+    for _ in range(30):
+        items = [pick.choice(blanks) + pick.choice(boxes) + pick.choice(blanks) for _ in range(pick.randint(1, 5))]
+        if pick.random() < 0.3:
+            items[-1] = 'group: ' + items[-1] + ';'
+        message = both.message(('From: a@example.org\r\nTo: %s\r\n\r\n' % ','.join(items)).encode())
+        script = requires(REQUIRE + ['REFUSE'])
+        script += ''.join('if address :count "eq" %s "to" "%d" { set "n" "%d"; }\n' % (NUMERIC, n, n) for n in range(8))
+        script += ''.join('if address :%s :matches "to" "*" { set "%s" "${1}"; }\n' % (part, part) for part in ('all', 'localpart', 'domain'))
+        script += 'REJECT "[${n}|${all}|${localpart}|${domain}]";'
+        ours, theirs = both.ours(script, message), both.theirs(script, message)
+        if ours != theirs:
+            differ.append('%r: %s instead of %s' % (items, ours, theirs))
     assert not differ, '\n'.join(differ)
