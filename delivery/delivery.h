@@ -45,6 +45,7 @@ struct delivery_group {
  * -ECANCELED/-ETIMEDOUT of the session or the delivery (then rollback follows). */
 struct next_hop_ops {
 	const char *kind;                       /* "lmtp" */
+	bool sure;                              /* its commit hardly ever fails: it comes after those that may still refuse the content */
 	/* Up to the final dot, for targets without a reply.  Afterwards each has one of 2xx (can be committed), 4xx or 5xx; when at least one is
 	 * 2xx and not yet committed there is a state. */
 	int (*prepare)(struct delivery_group *g) TASK_PTR;

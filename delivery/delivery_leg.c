@@ -180,29 +180,49 @@ static bool leg_any_delivered(const struct delivery_leg *leg)
 	return false;
 }
 
-TASK_FN int delivery_legs_commit(struct delivery_legs *legs)
+static struct delivery_leg *leg_least_sure(const struct delivery_legs *legs)
 {
-	struct delivery_leg *first = legs->first;
-	struct task_group tasks;
-	int r;
+	struct delivery_leg *sure = NULL;
 
-	while (first && first->group.committed)
-		first = first->next;
-	if (!first)
-		return 0;
-	leg_commit(first);
-	if (!first->next || first->error < 0 || !leg_any_delivered(first))
-		return first->error;
+	for (struct delivery_leg *leg = legs->first; leg; leg = leg->next) {
+		if (leg->group.committed)
+			continue;
+		if (!leg->group.hop->ops->sure)
+			return leg;
+		if (!sure)
+			sure = leg;
+	}
+	return sure;
+}
+
+TASK_FN static int legs_commit_rest(struct delivery_legs *legs)
+{
+	struct task_group tasks;
+	int r = 0;
+
 	task_group_init(&tasks);
-	for (struct delivery_leg *leg = first->next; leg; leg = leg->next) {
+	for (struct delivery_leg *leg = legs->first; leg; leg = leg->next) {
+		if (leg->group.committed)
+			continue;
 		leg_set_limits(leg);
 		task_spawn(&tasks, "delivery", leg_task_commit, leg);
 	}
 	task_group_wait(&tasks);
-	r = 0;
-	for (struct delivery_leg *leg = first->next; leg && r == 0; leg = leg->next)
+	for (struct delivery_leg *leg = legs->first; leg && r == 0; leg = leg->next)
 		r = leg->error;
 	return r;
+}
+
+TASK_FN int delivery_legs_commit(struct delivery_legs *legs)
+{
+	struct delivery_leg *first = leg_least_sure(legs);
+
+	if (!first)
+		return 0;
+	leg_commit(first);
+	if (legs->count == 1 || first->error < 0 || !leg_any_delivered(first))
+		return first->error;
+	return legs_commit_rest(legs);
 }
 
 TASK_FN void delivery_legs_rollback(struct delivery_legs *legs)

@@ -28,8 +28,8 @@ void delivery_legs_collect(const struct delivery_params *p, struct delivery_legs
  * A single leg in this task, several side by side in tasks of their own.  0, or -ECANCELED, -ETIMEDOUT of the caller, then every target has a
  * reply nonetheless. */
 TASK_FN int delivery_legs_prepare(struct delivery_legs *legs) __attribute__((warn_unused_result));
-/* The commit of every leg that is prepared.  The first dot alone: as long as it is refused, nobody has the message and all the others can be rolled back.
- * Then the rest side by side, each to its end: whoever cancels us now cannot undo what is on its way, only not wait for its own part. */
+/* The commit of every leg that is prepared.  The first dot alone, one that may be refused if there is any: as long as it is refused, nobody has the
+ * message and all the others can be rolled back.  Then the rest side by side, each to its end: whoever cancels us now cannot undo what is on its way, only not wait for its own part. */
 TASK_FN int delivery_legs_commit(struct delivery_legs *legs) __attribute__((warn_unused_result));
 /* Whatever is prepared and not committed is dropped. */
 TASK_FN void delivery_legs_rollback(struct delivery_legs *legs);

@@ -45,12 +45,14 @@ static struct smtp_reply verdict_delivered(const struct delivery_tally *tally)
 	return SMTP_REPLY(250, "2.0.0", tally->delivered_now ? "Delivered" : "Delivered before");
 }
 
-/* The refusal of one recipient, given for all: it has to name whom it is about. */
+/* The refusal of one recipient, given for all: it has to name whom it is about, if it does not already. */
 static struct smtp_reply verdict_for_all(const struct delivery_target *refused, struct arena *arena)
 {
+	struct bytes address = refused->rcpt->path.address.address;
 	struct smtp_reply reply = refused->reply;
 
-	reply.text = arena_printf(arena, "<%.*s>: %s", BYTES_ARG(refused->rcpt->path.address.address), reply.text);
+	if (bytes_search(bytes_of(reply.text), address) < 0)
+		reply.text = arena_printf(arena, "<%.*s>: %s", BYTES_ARG(address), reply.text);
 	return reply;
 }
 

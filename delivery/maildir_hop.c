@@ -196,6 +196,7 @@ static void maildir_hop_fini(struct next_hop *hop)
 
 static const struct next_hop_ops maildir_hop_ops = {
 	.kind = "maildir",
+	.sure = true,
 	.prepare = maildir_hop_prepare,
 	.commit = maildir_hop_commit,
 	.rollback = maildir_hop_rollback,

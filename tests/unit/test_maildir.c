@@ -404,6 +404,27 @@ FX_TEST(test_rollback)
 	next.ops->fini(&next);
 }
 
+/* The other next hop refuses the content: its dot came first, although it is the second, because a maildir hardly ever fails. */
+FX_TEST(test_maildir_commits_last)
+{
+	static const char script[] = FX_EHLO "S 250 hop\nC MAIL FROM:<a@example.net>\nS 250 ok\nC RCPT TO:<c@example.com>\nS 250 ok\nC DATA\nS 354 go\nD\n"
+					     "S 550 5.7.1 spam\neof\n";
+	struct place p;
+	struct fx_server server;
+	place_init(fx, &p);
+	fx_server_start(fx, &server, (const char *const[]){ script, NULL });
+	struct next_hop hop = hop_at(p.template, &(struct maildir_hop_params){ 0 }), next = fx_hop("next", false, &server);
+
+	fx_simple(fx, "bob@example.org", &hop);
+	fx_rcpt(fx, "c@example.com", &next);
+	fx_deliver(fx);
+	fx_check(fx, "550 5.7.1 <c@example.com>: spam");
+	assert_int_equal(count_in(p.bob, "new") + count_in(p.bob, "tmp"), 0);
+	fx_finish(fx);
+	hop.ops->fini(&hop);
+	next.ops->fini(&next);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -421,6 +442,7 @@ int main(void)
 		cmocka_unit_test(test_owner),
 		cmocka_unit_test(test_two_users_in_one_group),
 		cmocka_unit_test(test_rollback),
+		cmocka_unit_test(test_maildir_commits_last),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
