@@ -88,32 +88,33 @@ TASK_FN static void delivery_recall(const struct gate_txn *txn)
 			delivery_recall_target(txn, t);
 }
 
-/* What is to be noted of a target when the client is going to try its recipient again. */
-static enum journal_state delivery_noteworthy(const struct delivery_target *t)
+/* Will the client try again, as far as we know? */
+enum delivery_again {
+	DELIVERY_ANSWERED,      /* for recipients that were answered 4xx */
+	DELIVERY_UNANSWERED,    /* for all: it has no answer */
+};
+
+static enum journal_state delivery_note(const struct delivery_target *t, bool again, bool unanswered)
 {
-	if (t->delivered)
+	if (!again)
+		return t->delivered_before ? JOURNAL_SETTLED : JOURNAL_NONE;
+	/* What the journal knew already it still knows, unless it was settled with an answer that got lost. */
+	if (t->delivered || (t->delivered_before && unanswered))
 		return JOURNAL_DELIVERED;
 	if (t->uncertain)
 		return JOURNAL_UNCERTAIN;
 	return smtp_reply_permanent(&t->reply) ? JOURNAL_REFUSED : JOURNAL_NONE;
 }
 
-/* Which recipients' targets are noted. */
-enum delivery_again {
-	DELIVERY_AGAIN_DEFERRED,        /* those that were answered 4xx */
-	DELIVERY_AGAIN_ALL,             /* the client has no answer */
-};
-
 static unsigned delivery_collect_notes(const struct gate_txn *txn, enum delivery_again again, struct journal_note *notes)
 {
+	bool unanswered = again == DELIVERY_UNANSWERED;
 	struct gate_rcpt *rcpt;
 	unsigned n = 0;
 
 	LIST_EACH(rcpt, &txn->rcpts, struct gate_rcpt, link) {
-		if (again == DELIVERY_AGAIN_DEFERRED && !smtp_reply_temporary(&rcpt->result))
-			continue;
 		EACH_TARGET(rcpt, t) {
-			enum journal_state state = delivery_noteworthy(t);
+			enum journal_state state = delivery_note(t, unanswered || smtp_reply_temporary(&rcpt->result), unanswered);
 			if (state != JOURNAL_NONE)
 				notes[n++] = (struct journal_note){ .key = delivery_key(txn, t), .state = state };
 		}
@@ -256,7 +257,7 @@ TASK_FN int delivery_run(const struct delivery_params *p, struct delivery_outcom
 	if (legs.count)
 		r = delivery_attempt(p, &legs);
 	delivery_conclude(p, ret);
-	delivery_remember(p->txn, r < 0 ? DELIVERY_AGAIN_ALL : DELIVERY_AGAIN_DEFERRED);
+	delivery_remember(p->txn, r < 0 ? DELIVERY_UNANSWERED : DELIVERY_ANSWERED);
 	return r;
 }
 
@@ -264,7 +265,7 @@ TASK_FN void delivery_unanswered(const struct delivery_params *p, const struct d
 {
 	/* After 4xx the journal has it already; after 5xx there is nothing to be had. */
 	if (o->delivered && smtp_reply_ok(&o->reply))
-		delivery_remember(p->txn, DELIVERY_AGAIN_ALL);
+		delivery_remember(p->txn, DELIVERY_UNANSWERED);
 }
 
 /* ---- at RCPT ---- */

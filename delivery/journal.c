@@ -109,6 +109,8 @@ enum journal_state journal_find(const struct journal *j, const struct journal_ke
 	for (const struct journal_entry *e = journal_entries(j, key); e; e = e->next) {
 		if (e->expires <= run_wall() || memcmp(e->digest, digest, sizeof e->digest) != 0)
 			continue;
+		if (e->state == JOURNAL_SETTLED)
+			break;
 		if (e->state == JOURNAL_DELIVERED)
 			return e->state;
 		if (state == JOURNAL_NONE)

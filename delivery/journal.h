@@ -7,8 +7,8 @@
  *
  *	D 1735689600 9f86d0...b0f00a08 dovecot a@example.org b@example.net 5d41402a
  *
- * STATE is D (delivered), R (refused for good while others were not), U (uncertain: it may have been delivered; only told in the log).  Names are in
- * xtext.  A line is written with one write and made durable before the client is answered; one that a crash cut short fails its checksum
+ * STATE is D (delivered), R (refused for good while others were not), U (uncertain: it may have been delivered; only told in the log), or S (settled:
+ * the client has come again and has its answer, so the lines before count no more, and the same message once more is another).  Names are in xtext.  A line is written with one write and made durable before the client is answered; one that a crash cut short fails its checksum
  * and is passed over.  Each worker keeps an index and reads what others have added when the file has grown: while nothing is remembered, a look costs
  * one fstat().  Expired lines go when they are half of a file of some size.
  *
@@ -21,7 +21,7 @@
 #include "lib/base/buf.h"
 #include "lib/run/marks.h"
 
-enum journal_state { JOURNAL_NONE, JOURNAL_DELIVERED, JOURNAL_REFUSED, JOURNAL_UNCERTAIN };
+enum journal_state { JOURNAL_NONE, JOURNAL_DELIVERED, JOURNAL_REFUSED, JOURNAL_UNCERTAIN, JOURNAL_SETTLED };
 
 struct journal;
 struct journal_key {
@@ -41,7 +41,7 @@ void journal_close(struct journal **j);         /* NULL is nothing */
 bool journal_any(struct journal *j);
 /* Is anything remembered of this key, whatever the message?  To be asked before the message is digested. */
 bool journal_knows(const struct journal *j, const struct journal_key *key);
-/* What is remembered of this message: the last word, but for DELIVERED, which stays. */
+/* What is remembered of this message since it was settled last: the last word, but for DELIVERED, which stays. */
 enum journal_state journal_find(const struct journal *j, const struct journal_key *key, const unsigned char digest[static 32]);
 /* Was this recipient refused, whatever the message? */
 bool journal_refused(const struct journal *j, const struct journal_key *key);

@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-static const char line_states[] = { [JOURNAL_DELIVERED] = 'D', [JOURNAL_REFUSED] = 'R', [JOURNAL_UNCERTAIN] = 'U' };
+static const char line_states[] = { [JOURNAL_DELIVERED] = 'D', [JOURNAL_REFUSED] = 'R', [JOURNAL_UNCERTAIN] = 'U', [JOURNAL_SETTLED] = 'S' };
 
 /* CRC-32 as in Ethernet, bit by bit: lines are few. */
 static uint32_t line_checksum(struct bytes b)

@@ -194,6 +194,13 @@ static void test_delivered_outlives_other_words(void **state)
 	assert_int_equal(add(j, digest_a, key, JOURNAL_DELIVERED), 0);
 	assert_int_equal(add(j, digest_a, key, JOURNAL_REFUSED), 0);
 	assert_int_equal(journal_find(j, &key, digest_a), JOURNAL_DELIVERED);
+	/* But not the client's answer; and of other messages that says nothing. */
+	assert_int_equal(add(j, digest_b, key, JOURNAL_DELIVERED), 0);
+	assert_int_equal(add(j, digest_a, key, JOURNAL_SETTLED), 0);
+	assert_int_equal(journal_find(j, &key, digest_a), JOURNAL_NONE);
+	assert_int_equal(journal_find(j, &key, digest_b), JOURNAL_DELIVERED);
+	assert_int_equal(add(j, digest_a, key, JOURNAL_DELIVERED), 0);
+	assert_int_equal(journal_find(j, &key, digest_a), JOURNAL_DELIVERED);
 	journal_close(&j);
 }
 
