@@ -13,6 +13,7 @@ enum {
 	CONTENT_SMALL = 2048,           /* copied up to here */
 	CONTENT_BUFFERED = 16384,       /* at most so much in the stream's buffer */
 	CONTENT_PIECE = 8192,           /* from the spool: what a session holds that waits here */
+	CONTENT_TURN = 256 * 1024,      /* then others have theirs, however fast the peer is */
 };
 
 struct content {
@@ -112,12 +113,18 @@ TASK_FN static int content_pieces(struct content *c, struct mail *m, struct buf 
 {
 	struct mail_cursor cursor = { 0 };
 	struct bytes piece;
+	size_t turn = 0;
 	int r;
 
 	for (;;) {
 		r = mail_read(m, &cursor, CONTENT_PIECE, scratch, &piece);
 		if (r < 0 || piece.n == 0)
 			return r;
+		turn += piece.n;
+		if (turn >= CONTENT_TURN) {
+			turn = 0;
+			task_yield();
+		}
 		r = c->form == SMTP_CONTENT_PLAIN ? content_add(c, piece) : content_stuff(c, piece);
 		/* The scratch buffer is about to be filled again. */
 		if (r == 0 && c->count && piece.p == scratch->p)
