@@ -23,6 +23,7 @@ struct smtpd_txn {
 	struct bdat_text text;          /* content that came by BDAT */
 	struct smtp_reply failed;       /* code 0: the content so far is good; else what the client will be told */
 	struct delivery_outcome outcome;
+	bool closed_early;              /* the client had shut its side down before it was answered */
 };
 struct smtpd_answer {
 	struct gate_rcpt *rcpt;
