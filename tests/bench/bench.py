@@ -7,8 +7,10 @@
   bench.py list                   the scenarios and contestants
   bench.py facts                  this machine and the peers' versions, as Markdown
 
-SCENARIOS and CONTESTANTS are lists with commas; all by default. A run appends
-one line of JSON per measurement to FILE (default results.jsonl).
+SCENARIOS and CONTESTANTS are lists with commas. Default: all scenarios; direct,
+gatepost, postfix and postfix-proxy, but gatepost alone where thousands of
+sessions would take Postfix minutes and gigabytes. A run appends one line of
+JSON per measurement to FILE (default results.jsonl).
 
 Environment: RIG_PREFIX (build/bench), RIG_WORK ($RIG_PREFIX/work: programs,
 certificate, logs), RIG_MIN_FREE_MB (3000: a run is cut off when the machine has
@@ -25,36 +27,38 @@ WORK = os.environ.setdefault('RIG_WORK', PREFIX + '/work')
 MIN_FREE_MB = int(os.environ.get('RIG_MIN_FREE_MB', 3000))
 HOST, PORT, SINK, MILTER, POLICY = '127.0.0.1', 2525, 2590, 2551, 2560
 
-# load: loadgen's options. "per" names what is counted; c is the number of sessions.
-Scenario = collections.namedtuple('Scenario', 'text load milters delay nagle unix policy tls sessions per sink_delay')
-def scenario(text, load, milters=0, delay=0, nagle=False, unix=False, policy=False, tls=False,
-             per='message', sink_delay=0):
-    sessions = int(re.search(r'-c (\d+)', load).group(1))
-    return Scenario(text, load.split(), milters, delay, nagle, unix, policy, tls, sessions, per, sink_delay)
+# One process of the client or of a milter takes so many sessions: a process may have 20000 files, threads cost address space.
+PER_PROCESS = 5000
+
+# load: loadgen's options but for -c, the number of sessions. "per" names what is counted. alone: too large for the others.
+Scenario = collections.namedtuple('Scenario', 'text sessions load milters delay nagle unix policy tls per sink_delay alone')
+def scenario(text, sessions, load, milters=0, delay=0, nagle=False, unix=False, policy=False, tls=False,
+             per='message', sink_delay=0, alone=False):
+    return Scenario(text, sessions, load.split(), milters, delay, nagle, unix, policy, tls, per, sink_delay, alone)
 
 def slow(c, seconds=2, window=10, most=150):
-    return scenario(f'filter takes {seconds} s, {c} sessions',
-                    f'-c {c} -g -n 0 -W {2 * seconds} -T {window} -w {most}', milters=1, delay=1000 * seconds)
+    return scenario(f'filter takes {seconds} s, {c} sessions', c, f'-g -n 0 -W {2 * seconds} -T {window} -w {most}',
+                    milters=1, delay=1000 * seconds, alone=c > 1000)
 
 SCENARIOS = {
-    'a': scenario('relay, 4 KB, 20 sessions at once, 1 message each', '-c 20 -W 1 -T 5'),
-    'b': scenario('a + 1 milter', '-c 20 -W 1 -T 5', milters=1),
-    'c': scenario('a + 3 milters + policy server', '-c 20 -W 1 -T 5', milters=3, policy=True),
-    'd': scenario('b with 100 KB messages', '-c 20 -l 102400 -W 1 -T 5', milters=1),
+    'a': scenario('relay, 4 KB, 20 sessions at once, 1 message each', 20, '-W 1 -T 5'),
+    'b': scenario('a + 1 milter', 20, '-W 1 -T 5', milters=1),
+    'c': scenario('a + 3 milters + policy server', 20, '-W 1 -T 5', milters=3, policy=True),
+    'd': scenario('b with 100 KB messages', 20, '-l 102400 -W 1 -T 5', milters=1),
     'e200': slow(200), 'e1000': slow(1000), 'e2000': slow(2000), 'e5000': slow(5000),
     # what a libmilter filter and this client can do sets the pace: 500 messages a second, as with 1000 sessions and 2 s
     'e20000': slow(20000, 40, 80, 400),
-    'f1000': scenario('1000 idle sessions', '-c 1000 -i 8', per='session'),
-    'f5000': scenario('5000 idle sessions', '-c 5000 -i 12', per='session'),
-    'ft5000': scenario('5000 idle sessions with TLS', '-c 5000 -i 12 -s', tls=True, per='session'),
-    'g': scenario('10000 connections, EHLO and QUIT, 50 at once', '-c 50 -x -m 10000 -w 90', per='connection'),
-    'h': scenario('b with STARTTLS', '-c 20 -s -W 1 -T 5', milters=1, tls=True),
-    'k': scenario('a with STARTTLS', '-c 20 -s -W 1 -T 5', tls=True),
-    'i': scenario('b with lasting, pipelined sessions', '-c 20 -n 0 -p -W 1 -T 5', milters=1),
-    'n': scenario("b, the milter's TCP as libmilter leaves it (Nagle)", '-c 20 -W 1 -T 5', milters=1, nagle=True),
-    'u': scenario('b, the milter on a UNIX socket', '-c 20 -W 1 -T 5', milters=1, unix=True),
-    'v': scenario('c, the milters on UNIX sockets', '-c 20 -W 1 -T 5', milters=3, unix=True, policy=True),
-    'j': scenario('a, destination takes 2 s, 200 sessions', '-c 200 -g -n 0 -W 3 -T 8', sink_delay=2000),
+    'f1000': scenario('1000 idle sessions', 1000, '-i 8', per='session'),
+    'f5000': scenario('5000 idle sessions', 5000, '-i 12', per='session', alone=True),
+    'ft5000': scenario('5000 idle sessions with TLS', 5000, '-i 12 -s', tls=True, per='session', alone=True),
+    'g': scenario('10000 connections, EHLO and QUIT, 50 at once', 50, '-x -m 10000 -w 90', per='connection'),
+    'h': scenario('b with STARTTLS', 20, '-s -W 1 -T 5', milters=1, tls=True),
+    'k': scenario('a with STARTTLS', 20, '-s -W 1 -T 5', tls=True),
+    'i': scenario('b with lasting, pipelined sessions', 20, '-n 0 -p -W 1 -T 5', milters=1),
+    'n': scenario("b, the milter's TCP as libmilter leaves it (Nagle)", 20, '-W 1 -T 5', milters=1, nagle=True),
+    'u': scenario('b, the milter on a UNIX socket', 20, '-W 1 -T 5', milters=1, unix=True),
+    'v': scenario('c, the milters on UNIX sockets', 20, '-W 1 -T 5', milters=3, unix=True, policy=True),
+    'j': scenario('a, destination takes 2 s, 200 sessions', 200, '-g -n 0 -W 3 -T 8', sink_delay=2000),
 }
 
 # ---------------------------------------------------------------- processes
@@ -197,29 +201,56 @@ def wait_port(port, banner, seconds=20):
         time.sleep(0.05)
     raise RuntimeError(f'nothing answers on port {port}')
 
-def port_is_free(port):
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind((HOST, port))
+def wait_free(port, seconds=5):
+    end = time.monotonic() + seconds
+    while True:
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                return s.bind((HOST, port))
+            except OSError as e:
+                if time.monotonic() > end:
+                    raise RuntimeError(f'port {port}: {e.strerror}') from e
+        time.sleep(0.1)
 
 # -------------------------------------------------------------- measurement
 
-def load(tools, *args, on_line=None):
-    p = tools.start('loadgen', *args, stdout=subprocess.PIPE, text=True)
-    result = None
-    for line in p.stdout:
-        if line.startswith('{'):
-            result = json.loads(line)
-        elif on_line:
-            on_line(line)
-    p.wait()
-    return result, p
+def shares(sessions):
+    """How many of the sessions each process takes."""
+    n = -(-sessions // PER_PROCESS)
+    return [sessions // n + (i < sessions % n) for i in range(n)]
+
+def merge(parts):
+    """The results of several clients as one; of percentiles the worst client's."""
+    total = {k: sum(r[k] for r in parts) for k in ('ok', 'peak', 'held', 'rate', 'failed')}
+    total['first'] = min(r['first'] for r in parts if r['first'] or len(parts) == 1)
+    total['fails'] = dict(sum((collections.Counter(r['fails']) for r in parts), collections.Counter()))
+    for k in ('answer', 'message', 'banner'):
+        total[k] = {q: max(r[k][q] for r in parts if q in r[k]) for q in ('p50', 'p99') if any(q in r[k] for r in parts)}
+    return total
+
+def load(tools, sessions, *args, on_open=None):
+    """Runs the clients; on_open is called when all have opened all their sessions, before they go on."""
+    clients = [tools.start('loadgen', '-b', '-c', n, '-o', 10**7 * i, *args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+               for i, n in enumerate(shares(sessions))]
+    lines = [p.stdout.readline() for p in clients]
+    if all(l.startswith('open') for l in lines):
+        if on_open:
+            on_open()
+        for p in clients:
+            p.stdin.write('go\n')
+            p.stdin.flush()
+        lines = [p.stdout.readline() for p in clients]
+    for p in clients:
+        p.stdin.close()
+        p.wait()
+    return merge([json.loads(l) for l in lines]) if all(lines) else None
 
 def calibrate(tools):
     """Messages a second straight from the client to the sink, at this moment."""
     tools.start('sink', SINK)
     wait_port(SINK, True)
-    r, _ = load(tools, '-c', 20, '-T', 1, '-w', 10, SINK)
+    r = load(tools, 20, '-T', 1, '-w', 10, SINK)
     tools.stop()
     return r['rate']
 
@@ -232,8 +263,6 @@ def contestant(name, what, env=None, group=None):
 
 def measure(name, key, features):
     s = SCENARIOS[key]
-    for port in [PORT, SINK, POLICY] + [MILTER + i for i in range(s.milters)]:
-        port_is_free(port)
     run = f'{os.getpid():x}{int(time.time() * 10) & 0xffffff:x}'
     row = {'scenario': key, 'contestant': name, 'time': time.strftime('%H:%M:%S')}
     server_group, tool_group = Group('server'), Group('tools')
@@ -247,16 +276,18 @@ def measure(name, key, features):
         'RIG_SESSIONS': str(s.sessions), 'RIG_WORK': WORK,
     }
     try:
+        for port in [PORT, SINK, POLICY] + [MILTER + i for i in range(s.milters)]:
+            wait_free(port)
         row['calibration'] = calibrate(tools)
         stats = f'{WORK}/sink.stats'
         tools.start('sink', '-i', run, '-d', s.sink_delay, '-s', stats,
                     *(['-L'] if env['RIG_SINK_PROTO'] == 'lmtp' else []), SINK)
         for i, where in enumerate(milters):
-            tools.start('milter', '-d', s.delay, *(['-N'] if s.nagle else []), where)
-            if s.unix:
-                time.sleep(0.3)
-            else:
+            for _ in shares(s.sessions):
+                tools.start('milter', '-d', s.delay, *(['-N'] if s.nagle else []), where)
+            if not s.unix:
                 wait_port(MILTER + i, False)
+            time.sleep(0.3)
         tools.start('policy', POLICY)
         wait_port(SINK, True)
         if name == 'direct':
@@ -268,19 +299,19 @@ def measure(name, key, features):
         wait_port(port, True)
         time.sleep(0.5)
 
-        sampler = Sampler(server_group, lambda: tools.procs[-1].terminate())
+        sampler = Sampler(server_group, tools.stop)
         before, _ = sampler.sample()
         def clocks():
             return server_group.cpu(), tool_group.cpu(), *machine_busy(), time.monotonic()
         plateau, start = {}, [clocks()]
-        def on_line(line):
-            if line.startswith('plateau'):
+        def on_open():
+            if s.per == 'session':
                 plateau.update(sampler.sample()[0])
-            elif line.startswith('open'):
+            else:
                 row['ramp_cpu'] = server_group.cpu()[0] - start[0][0][0]
                 start[0] = clocks()
         sampler.start()
-        r, _ = load(tools, '-q', run, *s.load, port, on_line=on_line)
+        r = load(tools, s.sessions, '-q', run, *s.load, port, on_open=on_open)
         if r is None:
             raise RuntimeError('cut off: too little memory' if sampler.low else 'loadgen failed')
         # What the server has accepted and queued counts too: wait for it to arrive.
@@ -350,6 +381,8 @@ def reference(row_time):
         subprocess.run(['chroot', root, '/usr/sbin/smtp-source', '-s', '20', '-l', '4096', '-m', '20000',
                         f'{HOST}:{SINK}'], check=True, timeout=60, stdout=subprocess.DEVNULL)
         return {'scenario': 'ref', 'contestant': 'smtp-source', 'rate': 20000 / (time.monotonic() - t), 'time': row_time}
+    except subprocess.SubprocessError as e:
+        return {'scenario': 'ref', 'contestant': 'smtp-source', 'error': str(e), 'time': row_time}
     finally:
         sink.kill()
         sink.wait()
@@ -388,11 +421,13 @@ def facts():
             v = [l.strip()[:-4] for l in f if re.match(r'(postfix|sendmail-bin|exim4-daemon-light|libssl3|libc6)_', l)]
         print('- ' + os.path.basename(os.path.dirname(root)) + ': ' + ', '.join(sorted(v)))
 
-def contestants():
+def all_contestants():
     return sorted(os.path.basename(p)[:-3] for p in glob.glob(HERE + '/contestants/*.sh'))
 
-def why_not(features, key):
+def why_not(name, features, key, named):
     s = SCENARIOS[key]
+    if s.alone and not named and name != 'gatepost':
+        return 'too large'
     if s.milters and 'milter' not in features:
         return 'no milters'
     if s.tls and 'tls' not in features:
@@ -402,7 +437,7 @@ def why_not(features, key):
     return None
 
 def run_all(args):
-    names = args.contestants.split(',') if args.contestants else ['direct'] + contestants()
+    names = args.contestants.split(',') if args.contestants else ['direct', 'gatepost', 'postfix', 'postfix-proxy']
     keys = args.scenarios.split(',') if args.scenarios else list(SCENARIOS)
     setup()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit('bench.py: ended'))
@@ -423,9 +458,9 @@ def run_all(args):
                 print(short, flush=True)
         for rnd in range(1, args.rounds + 1):
             for key in keys:
-                put({**(reference(time.strftime('%H:%M:%S')) or {}), 'round': rnd} if key == keys[0] else None)
+                put({**(reference(time.strftime('%H:%M:%S')) or {}), 'round': rnd} if key == 'a' else None)
                 for name in names:
-                    if not why_not(features[name], key):
+                    if not why_not(name, features[name], key, args.contestants):
                         put({**measure(name, key, features[name]), 'round': rnd})
 
 # ------------------------------------------------------------------- tables
@@ -442,8 +477,8 @@ def table(files):
     groups = collections.OrderedDict()
     for r in rows:
         groups.setdefault(r['scenario'], collections.OrderedDict()).setdefault(r['contestant'], []).append(r)
-    if 'ref' in groups:
-        v = [r['rate'] for r in groups.pop('ref')['smtp-source']]
+    v = [r['rate'] for r in groups.pop('ref', {}).get('smtp-source', []) if 'rate' in r]
+    if v:
         print(f'smtp-source to smtp-sink directly, 20 sessions, 4 KB: {num(statistics.median(v))} msgs/s '
               f'({num(min(v))} to {num(max(v))} in {len(v)} rounds)\n')
     for key in [k for k in SCENARIOS if k in groups]:
@@ -558,7 +593,7 @@ def main():
     else:
         for k, s in SCENARIOS.items():
             print(f'{k:6} {s.text}')
-        print('contestants: direct', *contestants())
+        print('contestants: direct', *all_contestants())
 
 if __name__ == '__main__':
     main()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# gatepost as it is run: two workers, delivery before the reply, no queue
+# gatepost as it is run: a worker for each processor, delivery before the reply, no queue
 set -eu
 dir=$RIG_WORK/gatepost
 case $1 in
@@ -7,8 +7,10 @@ features) echo "milter policy tls sync" ;;
 start)
 	rm -rf "$dir"; mkdir -p "$dir/spool"
 	names=; n=0
+	# A session and its filter are two open files, and a process may have 20000 where root cannot raise that.
+	workers=$((RIG_SESSIONS * 2 / 15000 + 2)); [ $workers -ge "$(nproc)" ] || workers=$(nproc)
 	{
-		printf 'hostname = "rig.example"\nspool = "%s/spool"\nsessions_max = 50000\nlog { level = warning }\ndns { enabled = false }\n' "$dir"
+		printf 'hostname = "rig.example"\nspool = "%s/spool"\nworkers = %s\nlog { level = warning }\ndns { enabled = false }\n' "$dir" "$workers"
 		[ -z "$RIG_TLS_CERT" ] || printf 'tls { certificate = "%s" key = "%s" }\n' "$RIG_TLS_CERT" "$RIG_TLS_KEY"
 		for m in $RIG_MILTERS; do
 			case $m in /*) at=unix:$m ;; *) at=inet:$m ;; esac
