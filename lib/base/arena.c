@@ -31,8 +31,9 @@ struct arena_chunk {
 	alignas(max_align_t) char data[];
 };
 
-/* Whole chunks with their head and malloc's own 16 bytes.  Most arenas hold one command: they end with the first chunk. */
-enum { ARENA_FIRST = 512 - 16, ARENA_NEXT = 4096 - 16, ARENA_MOST = 65536 - 16 };
+/* Whole chunks with their head and malloc's own 16 bytes.  Most arenas hold one command: they end with the first chunk.  A
+ * transaction that waits for its filters needs some hundred bytes more (measured), and thousands may wait. */
+enum { ARENA_FIRST = 512 - 16, ARENA_NEXT = 1024 - 16, ARENA_MOST = 65536 - 16 };
 
 static struct arena_chunk *arena_chunk_new(size_t cap)
 {
@@ -46,7 +47,7 @@ static size_t arena_next_cap(const struct arena_chunk *newest)
 {
 	if (!newest)
 		return ARENA_FIRST - sizeof *newest;
-	size_t whole = (newest->cap + sizeof *newest) * 4;
+	size_t whole = (newest->cap + sizeof *newest) * 2;
 	whole = whole < ARENA_NEXT ? ARENA_NEXT : whole > ARENA_MOST ? ARENA_MOST : whole;
 	return whole - sizeof *newest;
 }
