@@ -15,7 +15,7 @@ struct chunk_pool {
 	struct free_chunk *first;
 	unsigned n;
 };
-static struct chunk_pool pools[] = { { .size = IOBUF_SMALL, .most = 256 }, { .size = IOBUF_LARGE, .most = 64 } };
+static struct chunk_pool pools[] = { { .size = IOBUF_SMALL, .most = 64 }, { .size = IOBUF_LARGE, .most = 16 } };
 
 static void *chunk_take(struct chunk_pool *pool)
 {

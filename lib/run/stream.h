@@ -37,7 +37,7 @@ void stream_quickack(struct stream *s);
 
 /* What has arrived and was not consumed yet.  Valid until the next call on this stream's input. */
 struct bytes stream_input(struct stream *s);
-void stream_consume(struct stream *s, size_t n);
+void stream_consume(struct stream *s, size_t n);        /* gives the buffer back when all is consumed */
 /* Reads some more behind what is there (at most until stream_input() holds MOST bytes; -EMSGSIZE when it already does).
  * 0 when there is more, -ENODATA at end of file.  Yields. */
 TASK_FN int stream_fill(struct stream *s, size_t most) __attribute__((warn_unused_result));

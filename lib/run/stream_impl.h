@@ -26,6 +26,7 @@ struct stream {
 	bool readable, in_doubt, hung_up, writable;
 	bool watch_write;               /* the loop tells us when we can write: from the first EAGAIN on */
 	bool park_ready;
+	bool bulk;                      /* the last read brought much */
 	struct iobuf in, out;
 	uint32_t scanned;               /* no LF in so many bytes of the input */
 	struct task *reader, *writer;

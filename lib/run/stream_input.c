@@ -15,6 +15,8 @@ void stream_consume(struct stream *s, size_t n)
 {
 	iobuf_consume(&s->in, n);
 	s->scanned = s->scanned > n ? s->scanned - (uint32_t)n : 0;
+	/* Whoever waits for somebody else now need not hold it meanwhile. */
+	iobuf_release(&s->in);
 }
 
 /* ---- without waiting ---- */
@@ -53,7 +55,8 @@ ssize_t stream_recv(struct stream *s, const struct iovec *iov, int n)
 }
 
 /* A small chunk is enough for a command.  What does not fit goes into the overflow, which belongs to the process, and then
- * with the rest into a large one: so one read does, and a stream that says little holds little. */
+ * with the rest into a large one: so one read does, and a stream that says little holds little.  Behind a read
+ * that found more than a small chunk holds comes another such, most often: it gets the large one at once. */
 static int receive_clear(struct stream *s, size_t most)
 {
 	static char overflow[IOBUF_LARGE];
@@ -63,7 +66,7 @@ static int receive_clear(struct stream *s, size_t most)
 
 	if (!s->readable && !s->in_doubt)
 		return -EAGAIN;
-	iobuf_reserve(&s->in, 1);
+	iobuf_reserve(&s->in, s->bulk && !iobuf_used(&s->in) ? IOBUF_LARGE : 1);
 	space = iobuf_space(&s->in);
 	if (space > want)
 		space = want;
@@ -71,6 +74,7 @@ static int receive_clear(struct stream *s, size_t most)
 	want -= space;
 	iov[1] = (struct iovec){ overflow, want < sizeof overflow ? want : sizeof overflow };
 	got = stream_recv(s, iov, want ? 2 : 1);
+	s->bulk = got > IOBUF_SMALL;
 	if (got <= 0)
 		return got ? (int)got : -ENODATA;
 	if ((size_t)got <= space) {
@@ -157,7 +161,7 @@ TASK_FN int stream_line(struct stream *s, size_t most, struct bytes *ret, bool *
 	if ((size_t)lf >= most)
 		return -EMSGSIZE;
 	line = bytes_first(iobuf_bytes(&s->in), (size_t)lf);
-	stream_consume(s, (size_t)lf + 1);
+	iobuf_consume(&s->in, (size_t)lf + 1);
 	s->scanned = 0;
 	crlf = line.n && line.p[line.n - 1] == '\r';
 	line.n -= crlf;
