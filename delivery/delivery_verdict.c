@@ -17,6 +17,7 @@ void delivery_tally_add(struct delivery_tally *tally, const struct delivery_targ
 		tally->delivered_now += t->delivered;
 		if (!tally->first_delivered)
 			tally->first_delivered = t;
+		tally->several_words |= t->reply.text != tally->first_delivered->reply.text || !smtp_address_eq(&t->address, &t->rcpt->path.address);
 	} else if (smtp_reply_permanent(&t->reply)) {
 		tally->refused++;
 		tally->refused_before |= t->refused_before;
@@ -31,14 +32,12 @@ void delivery_tally_add(struct delivery_tally *tally, const struct delivery_targ
 	}
 }
 
-/* The next hop's own words, where one target is all there is and its address is the client's own: other people's servers need not know where an
- * alias leads. */
+/* The next hop's own words where it spoke once, as of all recipients of an SMTP transaction ("queued as 4F2A").  Not where an alias was followed: other
+ * people's servers need not know where it leads. */
 static struct smtp_reply verdict_delivered(const struct delivery_tally *tally)
 {
-	const struct delivery_target *t = tally->first_delivered;
-
-	if (tally->targets == 1 && t->delivered && smtp_address_eq(&t->address, &t->rcpt->path.address)) {
-		struct smtp_reply reply = t->reply;
+	if (tally->delivered_now == tally->targets && !tally->several_words) {
+		struct smtp_reply reply = tally->first_delivered->reply;
 		reply.code = 250;
 		return reply;
 	}

@@ -13,6 +13,7 @@ struct delivery_tally {
 	unsigned refused, deferred;
 	unsigned held;                          /* would have been taken, but was rolled back */
 	bool refused_before;
+	bool several_words;                     /* those delivered now got different replies, or are called otherwise than the client calls them */
 	const struct delivery_target *first_refused, *first_deferred, *first_delivered;
 };
 void delivery_tally_add(struct delivery_tally *tally, const struct delivery_target *t);

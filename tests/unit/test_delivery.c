@@ -420,6 +420,24 @@ FX_TEST(test_no_targets)
 	fx_finish(fx);
 }
 
+/* Two recipients of one SMTP transaction: what it said of the message is said to our client. */
+FX_TEST(test_one_group)
+{
+	struct fx_server server;
+	fx_server_start(fx, &server,
+	    SCRIPTS(FX_EHLO CAPS MAIL "C RCPT TO:<b@example.org>\nC RCPT TO:<c@example.org>\nC DATA\nS 250 ok\nS 250 ok\nS 250 ok\nS 354 go\nD\nS 250 2.0.0 queued as 17\neof\n"));
+	struct next_hop hop = fx_hop("next", false, &server);
+
+	fx_simple(fx, "b@example.org", &hop);
+	fx_rcpt(fx, "c@example.org", &hop);
+	fx_deliver(fx);
+	fx_check(fx, "250 2.0.0 queued as 17");
+	assert_int_equal(fx->outcome.delivered, 2);
+	assert_string_equal(buf_str(&server.got), GOT);
+	fx_finish(fx);
+	hop.ops->fini(&hop);
+}
+
 /* An alias of two: both in one transaction, and what they are called is not told to the client. */
 FX_TEST(test_alias)
 {
@@ -500,6 +518,7 @@ int main(void)
 		cmocka_unit_test(test_no_fail_over),
 		cmocka_unit_test(test_deadline_rolls_back),
 		cmocka_unit_test(test_no_targets),
+		cmocka_unit_test(test_one_group),
 		cmocka_unit_test(test_alias),
 		cmocka_unit_test(test_many_recipients_are_split),
 		cmocka_unit_test(test_per_recipient),

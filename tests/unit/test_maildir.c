@@ -377,7 +377,7 @@ FX_TEST(test_two_users_in_one_group)
 	fx_simple(fx, "bob@example.org", &hop);
 	fx_rcpt(fx, "carol@example.org", &hop);
 	fx_deliver(fx);
-	fx_check(fx, "250 2.0.0 Delivered");
+	fx_check(fx, "250 2.0.0 Delivered to maildir");
 	assert_int_equal(count_in(p.bob, "new"), 1);
 	assert_int_equal(count_in(p.carol, "new"), 1);
 	fx_finish(fx);
