@@ -100,11 +100,10 @@ TASK_FN static int message_deliver(struct smtpd_session *s, struct smtp_reply *r
 	return r;
 }
 
-/* Everything up to the answer, in *RET: code 0 when LMTP has an answer for each recipient. */
+/* Everything up to the answer, in *RET, which is empty so far. */
 TASK_FN static int message_process(struct smtpd_session *s, struct smtp_reply *ret)
 {
 	struct smtpd_txn *t = s->txn;
-	*ret = (struct smtp_reply){ 0 };
 	smtpd_content_end(s);
 	message_check_hops(s);
 	if (t->failed.code) {
@@ -189,7 +188,7 @@ static void message_log(const struct smtpd_session *s, const struct smtp_reply *
 
 int smtpd_message(struct smtpd_session *s)
 {
-	struct smtp_reply reply;
+	struct smtp_reply reply = { 0 };
 	/* This may take a while: earlier answers do not wait for it, and nobody holds what he does not need. */
 	int r = smtpd_session_flush(s);
 	stream_relax(s->stream);

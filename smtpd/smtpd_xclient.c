@@ -106,7 +106,7 @@ static int xclient_proto(struct smtpd_session *s, struct xclient *x, const char 
 static int xclient_helo(struct smtpd_session *s, struct xclient *x, const char *value, int missing)
 {
 	(void)s;
-	x->helo = missing ? (struct bytes){ 0 } : bytes_of(value);
+	x->helo = bytes_of(missing ? NULL : value);
 	return 0;
 }
 

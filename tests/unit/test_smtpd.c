@@ -171,7 +171,7 @@ static void client_connect(void)
 	smtpd_accept(w.srv, &w.config, fds[0], &peer);
 }
 
-static void client_send(const char *text)
+TASK_FN static void client_send(const char *text)
 {
 	struct buf out = { 0 };
 	for (; *text; text++) {
@@ -185,7 +185,7 @@ static void client_send(const char *text)
 	assert_int_equal(stream_flush(w.client), 0);
 }
 
-static void client_expect(const char *want)
+TASK_FN static void client_expect(const char *want)
 {
 	struct bytes line;
 	int r = stream_line(w.client, 4096, &line, NULL);
@@ -202,7 +202,7 @@ static void client_expect(const char *want)
 }
 
 /* What is wanted literally up to the reply's code and text. */
-static void talk(const char *conversation)
+TASK_FN static void talk(const char *conversation)
 {
 	for (struct bytes rest = bytes_of(conversation), line; rest.p;) {
 		line = bytes_cut(&rest, '\n');
@@ -230,7 +230,7 @@ static void capture_log(void *arg, enum log_level level, struct bytes line)
 	buf_add_char(&w.logged, '\n');
 }
 
-static void (*test_body)(void);
+static void (*test_body)(void) TASK_PTR;
 
 static void test_drained(void *arg)
 {
@@ -272,7 +272,8 @@ static void world_begin(void)
 	w.hop_commit = SMTP_REPLY(250, "2.0.0", "stored");
 }
 
-static void world_run(void (*body)(void))
+/* BODY runs in a task. */
+TASK_ENTRY static void world_run(void (*body)(void))
 {
 	struct task_group g;
 	test_body = body;
@@ -295,7 +296,7 @@ static void assert_seen(const char *want)
 	buf_clear(&w.seen);
 }
 
-static void begin(void)
+TASK_FN static void begin(void)
 {
 	client_connect();
 	talk("< 220 mx.test ESMTP gatepost\n> EHLO a.test\n< 250-mx.test\n< 250-PIPELINING\n< 250-SIZE 52428800\n< 250-VRFY\n"
@@ -304,13 +305,13 @@ static void begin(void)
 }
 
 /* Everybody else has done what there was to do. */
-static void settle(void)
+TASK_FN static void settle(void)
 {
 	for (unsigned i = 0; i < 20; i++)
 		task_yield();
 }
 
-static void clock_on(int64_t ns)
+TASK_FN static void clock_on(int64_t ns)
 {
 	settle();
 	run_clock_advance(ns);
@@ -320,7 +321,7 @@ static void clock_on(int64_t ns)
 
 /* ---- order of the questions ---- */
 
-static void order(void)
+TASK_FN static void order(void)
 {
 	begin();
 	assert_seen("s:connect g:open g:connect s:ehlo g:ehlo");
@@ -334,7 +335,7 @@ static void order(void)
 	assert_non_null(strstr(buf_str(&w.logged), "event=transaction"));
 }
 
-static void pipelined(void)
+TASK_FN static void pipelined(void)
 {
 	begin();
 	buf_clear(&w.seen);
@@ -352,7 +353,7 @@ static void setup_connect_554(void)
 	w.gate[GATE_CONNECT] = (struct gate_verdict){ .action = GATE_REJECT, .reply = SMTP_REPLY(550, "5.7.1", "go away") };
 }
 
-static void connect_554(void)
+TASK_FN static void connect_554(void)
 {
 	client_connect();
 	talk("< 554 mx.test ESMTP not accepting connections\n> EHLO a.test\n< 250-mx.test\n< 250 ENHANCEDSTATUSCODES\n"
@@ -365,7 +366,7 @@ static void setup_connect_4xx(void)
 	w.script[GATE_CONNECT].action = GATE_TEMPFAIL;
 }
 
-static void connect_4xx(void)
+TASK_FN static void connect_4xx(void)
 {
 	client_connect();
 	talk("< 220 *\n> HELO a.test\n< 250 mx.test\n> MAIL FROM:<a@b.test>\n< 451 4.7.1 Service unavailable - try again later\n"
@@ -377,7 +378,7 @@ static void setup_connect_421(void)
 	w.gate[GATE_CONNECT].action = GATE_DISCONNECT;
 }
 
-static void connect_421(void)
+TASK_FN static void connect_421(void)
 {
 	client_connect();
 	talk("< 421 4.7.0 *\n<eof");
@@ -388,7 +389,7 @@ static void setup_ehlo_refused(void)
 	w.gate[GATE_EHLO].action = GATE_REJECT;
 }
 
-static void ehlo_refused(void)
+TASK_FN static void ehlo_refused(void)
 {
 	client_connect();
 	talk("< 220 *\n> HELO a.test\n< 250 mx.test\n> MAIL FROM:<a@b.test>\n< 550 5.7.1 Command rejected\n> HELO b.test\n< 250 *\n"
@@ -400,7 +401,7 @@ static void setup_mail_refused(void)
 	w.script[GATE_MAIL].action = GATE_REJECT;
 }
 
-static void mail_refused(void)
+TASK_FN static void mail_refused(void)
 {
 	begin();
 	buf_clear(&w.seen);
@@ -415,7 +416,7 @@ static void setup_data_refused(void)
 	w.gate[GATE_DATA].action = GATE_TEMPFAIL;
 }
 
-static void data_refused(void)
+TASK_FN static void data_refused(void)
 {
 	begin();
 	talk("> DATA\n< 503 5.5.1 Error: need RCPT command\n> MAIL FROM:<a@b.test>\n< 250 *\n> DATA\n< 554 5.5.1 Error: no valid recipients\n"
@@ -428,7 +429,7 @@ static void setup_message_refused(void)
 	w.gate[GATE_MESSAGE].action = GATE_REJECT;
 }
 
-static void message_refused(void)
+TASK_FN static void message_refused(void)
 {
 	begin();
 	buf_clear(&w.seen);
@@ -442,7 +443,7 @@ static void setup_hop_refuses(void)
 	w.hop_prepare = SMTP_REPLY(550, "5.1.1", "no such user");
 }
 
-static void hop_refuses(void)
+TASK_FN static void hop_refuses(void)
 {
 	begin();
 	talk(">| MAIL FROM:<a@b.test>\\r\\nRCPT TO:<u@example.org>\\r\\nDATA\\r\\n\n< 250 *\n< 250 *\n< 354 *\n> .\n< 550 5.1.1 no such user");
@@ -454,7 +455,7 @@ static void setup_classes(void)
 	w.class_of = classes;
 }
 
-static void classes(void)
+TASK_FN static void classes(void)
 {
 	begin();
 	talk("> MAIL FROM:<a@b.test>\n< 250 *\n> RCPT TO:<u@example.org>\n< 250 *\n> RCPT TO:<a@example.org>\n< 452 4.5.3 *\n"
@@ -468,7 +469,7 @@ static void setup_defer_if_permit(void)
 	w.defer_if_permit = SMTP_REPLY(450, "4.7.1", "greylisted");
 }
 
-static void defer_if_permit(void)
+TASK_FN static void defer_if_permit(void)
 {
 	begin();
 	talk("> MAIL FROM:<a@b.test>\n< 250 *\n> RCPT TO:<u@example.org>\n< 450 4.7.1 greylisted\n"
@@ -483,7 +484,7 @@ static void setup_defer_if_reject(void)
 	w.script[GATE_RCPT].action = GATE_REJECT;
 }
 
-static void defer_if_reject(void)
+TASK_FN static void defer_if_reject(void)
 {
 	begin();
 	talk("> MAIL FROM:<a@b.test>\n< 250 *\n> RCPT TO:<u@example.org>\n< 450 4.7.1 not sure");
@@ -494,7 +495,7 @@ static void setup_discard_message(void)
 	w.gate[GATE_MAIL].action = GATE_DISCARD;
 }
 
-static void discard_message(void)
+TASK_FN static void discard_message(void)
 {
 	begin();
 	buf_clear(&w.seen);
@@ -508,7 +509,7 @@ static void setup_discard_recipient(void)
 	w.script[GATE_RCPT].action = GATE_DISCARD;
 }
 
-static void discard_recipient(void)
+TASK_FN static void discard_recipient(void)
 {
 	begin();
 	talk("> MAIL FROM:<a@b.test>\n< 250 *\n> RCPT TO:<x@example.org>\n< 250 *");
@@ -524,7 +525,7 @@ static void setup_accept_session(void)
 	w.accept_session = true;
 }
 
-static void accept_session(void)
+TASK_FN static void accept_session(void)
 {
 	begin();
 	talk("> MAIL FROM:<a@b.test>\n< 250 *\n> RCPT TO:<x@elsewhere.test>\n< 554 5.7.1 *Relay access denied\n> RCPT TO:<u@example.org>\n< 250 *\n"
@@ -534,7 +535,7 @@ static void accept_session(void)
 
 /* ---- the other ways a transaction ends ---- */
 
-static void ehlo_resets(void)
+TASK_FN static void ehlo_resets(void)
 {
 	begin();
 	talk("> MAIL FROM:<a@b.test>\n< 250 *\n");
@@ -543,7 +544,7 @@ static void ehlo_resets(void)
 	assert_seen("s:ehlo g:ehlo g:abort");
 }
 
-static void vanish_in_envelope(void)
+TASK_FN static void vanish_in_envelope(void)
 {
 	begin();
 	talk("> MAIL FROM:<a@b.test>\n< 250 *\n> RCPT TO:<u@example.org>\n< 250 *");
@@ -554,7 +555,7 @@ static void vanish_in_envelope(void)
 	assert_int_equal(smtpd_live(w.srv), 0);
 }
 
-static void vanish_in_content(void)
+TASK_FN static void vanish_in_content(void)
 {
 	begin();
 	talk("> MAIL FROM:<a@b.test>\n< 250 *\n> RCPT TO:<u@example.org>\n< 250 *\n> DATA\n< 354 *\n> Subject: half");
@@ -564,7 +565,7 @@ static void vanish_in_content(void)
 	assert_seen("g:abort g:quit");
 }
 
-static void timeout(void)
+TASK_FN static void timeout(void)
 {
 	begin();
 	talk("> MAIL FROM:<a@b.test>\n< 250 *");
@@ -572,7 +573,7 @@ static void timeout(void)
 	talk("< 421 4.4.2 mx.test Error: timeout exceeded\n<eof");
 }
 
-static void slow_content(void)
+TASK_FN static void slow_content(void)
 {
 	begin();
 	talk("> MAIL FROM:<a@b.test>\n< 250 *\n> RCPT TO:<u@example.org>\n< 250 *\n> DATA\n< 354 *");
@@ -584,7 +585,7 @@ static void slow_content(void)
 	talk("< 421 4.4.2 *\n<eof");
 }
 
-static void drain(void)
+TASK_FN static void drain(void)
 {
 	begin();
 	struct stream *idle = w.client;
@@ -602,7 +603,7 @@ static void drain(void)
 	assert_true(w.drained);
 }
 
-static void cancel(void)
+TASK_FN static void cancel(void)
 {
 	begin();
 	talk("> MAIL FROM:<a@b.test>\n< 250 *");
@@ -614,7 +615,7 @@ static void cancel(void)
 
 /* ---- a client that does not keep to the rules ---- */
 
-static void bare_lf(void)
+TASK_FN static void bare_lf(void)
 {
 	begin();
 	talk(">| NOOP\\n\n< 550 5.5.2 mx.test Error: bare <LF> received\n"
@@ -628,7 +629,7 @@ static void setup_bare_lf_normalized(void)
 	w.config.bare_newline = SMTP_BARE_NORMALIZE;
 }
 
-static void bare_lf_normalized(void)
+TASK_FN static void bare_lf_normalized(void)
 {
 	begin();
 	talk(">| NOOP\\n\n< 250 *\n"
@@ -637,7 +638,7 @@ static void bare_lf_normalized(void)
 	assert_non_null(strstr(buf_str(&w.delivered), "\r\nx\r\n\r\nMAIL FROM:<smuggled@b.test>\r\n"));
 }
 
-static void early_talker(void)
+TASK_FN static void early_talker(void)
 {
 	struct net_addr peer;
 	int fds[2];
@@ -650,7 +651,7 @@ static void early_talker(void)
 	assert_seen("s:connect g:open g:connect g:quit");
 }
 
-static void synchronization(void)
+TASK_FN static void synchronization(void)
 {
 	begin();
 	talk(">| EHLO a.test\\r\\nMAIL FROM:<a@b.test>\\r\\n\n< 554 5.5.0 *\n<eof");
@@ -659,7 +660,7 @@ static void synchronization(void)
 	talk("< 220 *\n> HELO a.test\n< 250 *\n>| MAIL FROM:<a@b.test>\\r\\nRCPT TO:<u@example.org>\\r\\n\n< 554 5.5.0 *\n<eof");
 }
 
-static void malformed(void)
+TASK_FN static void malformed(void)
 {
 	begin();
 	talk(">| NO\\0OP\\r\\n\n< 500 5.5.2 Error: bad syntax\n>| \\r\\n\n< 500 5.5.2 Error: bad syntax\n>| NOOP\\rx\\r\\n\n< 550 5.5.2 *bare <CR>*\n"
@@ -673,7 +674,7 @@ static void malformed(void)
 	talk("< 500 5.5.2 Error: command line too long\n< 250 2.0.0 Ok\n> GET / HTTP/1.0\n< 221 2.7.0 Error: I can break rules, too. Goodbye.\n<eof");
 }
 
-static void too_many_errors(void)
+TASK_FN static void too_many_errors(void)
 {
 	begin();
 	for (unsigned i = 0; i < 10; i++)
@@ -695,7 +696,7 @@ static void setup_junk(void)
 	w.config.junk_max = 3;
 }
 
-static void junk(void)
+TASK_FN static void junk(void)
 {
 	begin();
 	for (unsigned i = 0; i < 12; i++)
@@ -712,7 +713,7 @@ static void setup_size(void)
 	w.config.size_max = 100;
 }
 
-static void size(void)
+TASK_FN static void size(void)
 {
 	client_connect();
 	talk("< 220 *\n> EHLO a.test\n< 250-mx.test\n< 250-PIPELINING\n< 250-SIZE 100\n< 250-*\n< 250-*\n< 250-*\n< 250-*\n< 250-*\n"
@@ -730,7 +731,7 @@ static void setup_spool_fails(void)
 	w.config.memory_max = 10;
 }
 
-static void spool_fails(void)
+TASK_FN static void spool_fails(void)
 {
 	begin();
 	talk(">| MAIL FROM:<a@b.test>\\r\\nRCPT TO:<u@example.org>\\r\\nDATA\\r\\n\n< 250 *\n< 250 *\n< 354 *\n"
@@ -744,7 +745,7 @@ static void setup_hops(void)
 	w.config.hops_max = 2;
 }
 
-static void hops(void)
+TASK_FN static void hops(void)
 {
 	begin();
 	talk(">| MAIL FROM:<a@b.test>\\r\\nRCPT TO:<u@example.org>\\r\\nDATA\\r\\n\n< 250 *\n< 250 *\n< 354 *\n"
@@ -758,7 +759,7 @@ static void setup_rcpt_max(void)
 	w.config.rcpt_max = 1;
 }
 
-static void rcpt_max(void)
+TASK_FN static void rcpt_max(void)
 {
 	client_connect();
 	talk("< 220 *\n> HELO a\n< 250 *\n> MAIL FROM:<a@b.test>\n< 250 *\n> RCPT TO:<u@example.org>\n< 250 *\n> RCPT TO:<v@example.org>\n"
@@ -767,7 +768,7 @@ static void rcpt_max(void)
 
 /* ---- BDAT ---- */
 
-static void bdat(void)
+TASK_FN static void bdat(void)
 {
 	begin();
 	talk("> MAIL FROM:<a@b.test>\n< 250 *\n> RCPT TO:<u@example.org>\n< 250 *\n");
@@ -783,7 +784,7 @@ static void setup_bdat_errors(void)
 	w.config.size_max = 10;
 }
 
-static void bdat_errors(void)
+TASK_FN static void bdat_errors(void)
 {
 	client_connect();
 	talk("< 220 *\n> HELO a\n< 250 *\n>| BDAT 6 LAST\\r\\nQUIT\\r\\n\n< 503 5.5.1 Error: need RCPT command\n> MAIL FROM:<a@b.test>\n< 250 *\n"
@@ -794,7 +795,7 @@ static void bdat_errors(void)
 	assert_int_equal(w.delivered.n, 0);
 }
 
-static void binarymime(void)
+TASK_FN static void binarymime(void)
 {
 	begin();
 	talk("> MAIL FROM:<a@b.test> BODY=BINARYMIME\n< 250 *\n> RCPT TO:<u@example.org>\n< 250 *\n> DATA\n< 503 5.5.1 *needs BDAT\n"
@@ -809,7 +810,7 @@ static void setup_lmtp(void)
 	w.config.lmtp = true;
 }
 
-static void lmtp(void)
+TASK_FN static void lmtp(void)
 {
 	client_connect();
 	talk("< 220 mx.test LMTP gatepost\n> EHLO a\n< 500 *\n> LHLO a\n< 250-*\n< 250-*\n< 250-*\n< 250-*\n< 250-*\n< 250-*\n< 250-*\n< 250-*\n"
@@ -830,7 +831,7 @@ static void setup_xclient(void)
 	w.config.xclient_count = 1;
 }
 
-static void xclient(void)
+TASK_FN static void xclient(void)
 {
 	client_connect();
 	talk("< 220 *\n> XCLIENT NAME=client.test ADDR=198.51.100.9 HELO=c.test FOO=1\n< 501 5.5.4 Bad XCLIENT attribute name: FOO\n"
@@ -841,7 +842,7 @@ static void xclient(void)
 	assert_non_null(strstr(buf_str(&w.delivered), "Received: from c.test (client.test [198.51.100.9])\r\n\t(Authenticated sender: joe)\r\n"));
 }
 
-static void xclient_forbidden(void)
+TASK_FN static void xclient_forbidden(void)
 {
 	begin();
 	talk("> XCLIENT ADDR=198.51.100.9\n< 550 5.7.0 Error: insufficient authorization");
@@ -852,7 +853,7 @@ static void xclient_forbidden(void)
 struct scenario {
 	const char *name;
 	void (*setup)(void);    /* before the server begins */
-	void (*body)(void);     /* in a task */
+	void (*body)(void) TASK_PTR;
 };
 #define PLAIN(x) { #x, NULL, x }
 #define WITH_SETUP(x) { #x, setup_##x, x }
@@ -899,7 +900,7 @@ static struct scenario scenarios[] = {
 	PLAIN(xclient_forbidden),
 };
 
-static void test_scenario(void **state)
+TASK_ENTRY static void test_scenario(void **state)
 {
 	const struct scenario *s = *state;
 	alarm(60);
