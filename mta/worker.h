@@ -13,7 +13,7 @@
 #define WORKER_CUT_SHORT SIGUSR1
 
 struct worker_params {
-	struct config *config;
+	struct config *config;                  /* released at the end: the child's copy of the generation's */
 	struct sockets *sockets;
 	unsigned index;                         /* which of each address's sockets is ours */
 	struct smtpd_counters *counters;        /* shared with the master */
