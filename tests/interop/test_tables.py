@@ -1,0 +1,144 @@
+"""Tables made by Debian's postmap and postalias, and real table servers, asked by a script."""
+import os
+import subprocess
+
+import pytest
+
+from gp.actors import Hop
+from gp.fixtures import Fixture
+from gp.postfix import unpack
+from gp.server import Gatepost, free_port
+from gp.smtp import Smtp
+
+
+class Asked:
+    """gatepost with one table: a recipient is delivered to what the table has for it, and refused when it has nothing."""
+
+    def __init__(self, folder, table):
+        self.hop, self.port = Hop('hop', folder, lmtp=True), free_port()
+        self.server = Gatepost(folder, {
+            'gatepost.conf': '''hostname = "mx.example.test"
+spool = "%s/spool"
+workers = 1
+dns { enabled = false }
+table t { map = "%s" }
+next_hop hop { lmtp = "%s" }
+listener mx { address = {"127.0.0.1:%d"} script = "mx.sieve" }
+''' % (folder, table, self.hop.endpoint, self.port),
+            'mx.sieve': '''require ["ereject", "variables", "vnd.gatepost.mta"];
+stage "rcpt" {
+    if lookup :as "value" "t" "${rcpt.to}" { ereject :code 550 :status "5.1.6" "found ${value}"; }
+    ereject :code 550 :status "5.1.1" "not found";
+}
+'''}, allowed=['gave no answer'])
+
+    def get(self, *keys):
+        """What the table has for each: its value, None, or the code that is no answer."""
+        values = []
+        with Smtp(self.port) as c:
+            c.cmd('EHLO client.example.net', 250)
+            c.cmd('MAIL FROM:<a@example.net>', 250)
+            for key in keys:
+                c.send('RCPT TO:<%s>\r\n' % key)
+                code, (said,) = c.reply()
+                status, _, text = said.partition(' ')
+                values.append(text[6:] if status == '5.1.6' else None if status == '5.1.1' else code)
+        return values
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.close()
+
+
+@pytest.fixture
+def postfix(folder):
+    """A function that runs one of Postfix's commands there."""
+    root, conf = unpack(), os.path.join(folder, 'postfix')
+    os.makedirs(conf)
+    for name, text in (('main.cf', 'compatibility_level = 3.6\nmail_owner = list\nsetgid_group = irc\ndefault_privs = nobody\n'
+                        'queue_directory = /tmp\nmeta_directory = %s\nshlib_directory = %s/usr/lib/postfix\n' % (conf, root)),
+                       ('master.cf', ''), ('dynamicmaps.cf', 'pcre postfix-pcre.so dict_pcre_open\n')):
+        with open(os.path.join(conf, name), 'w') as f:
+            f.write(text)
+
+    def run(command, *args):
+        done = subprocess.run([root + '/usr/sbin/' + command, '-c', conf, *args], env=dict(os.environ, LD_LIBRARY_PATH=root + '/usr/lib/postfix'),
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+        return done.returncode, done.stdout.rstrip('\n'), done.stderr
+    return run
+
+
+def write(path, text):
+    with open(path, 'w') as f:
+        f.write(text)
+
+
+KEYS = ['user0@example.org', 'USER7@Example.Org', 'user499@example.org', 'user500@example.org', 'multi@example.org', 'nobody@example.org']
+
+
+@pytest.mark.parametrize('kind', ['hash', 'btree'])
+def test_postmap(folder, postfix, kind):
+    source = os.path.join(folder, 'map')
+    write(source, ''.join('user%d@example.org  value %d\n' % (i, i) for i in range(500)) + 'multi@example.org a,\n\tb\n')
+    assert postfix('postmap', kind + ':' + source)[0] == 0
+    with Asked(folder, kind + ':' + source) as asked:
+        said = [postfix('postmap', '-q', k, kind + ':' + source)[1] or None for k in KEYS]
+        assert said == ['value 0', 'value 7', 'value 499', None, 'a,\tb', None]
+        assert asked.get(*KEYS) == said
+        # postmap writes in place, while we have it open.
+        write(source, 'user0@example.org other\n')
+        assert postfix('postmap', kind + ':' + source)[0] == 0
+        assert asked.get(*KEYS[:2]) == ['other', None]
+        assert postfix('postmap', '-d', 'user0@example.org', kind + ':' + source)[0] == 0
+        assert asked.get(KEYS[0]) == [None]
+        os.truncate(source + '.db', 5000)
+        assert asked.get(*KEYS[:2]) == [451, 451]
+
+
+def test_postalias(folder, postfix):
+    source = os.path.join(folder, 'aliases')
+    write(source, 'Postmaster: root, joe\njane+x: jane\n"quoted name": |/bin/false\n')
+    assert postfix('postalias', 'hash:' + source)[0] == 0
+    with Asked(folder, 'hash:' + source) as asked:
+        assert asked.get('POSTMASTER', 'jane+x', 'root') == ['root, joe', 'jane', None]
+
+
+FILES = {
+    'texthash': 'user@example.org one\nUser2@example.org\ttwo  words\nuser@example.org again\nlost\n',
+    'cidr': '192.0.2.0/24 net\n!10.0.0.0/8 other\n',
+    'pcre': 'if /@example\\.org$/\n/^user(\\d*)@(.*)$/ got $1 at ${2}\nendif\n!/@/ no at\n/./ any\n',
+    'regexp': '/^user([0-9]*)@(.*)$/!/net$/ got $1 at $(2)\n/./ any\n',
+}
+
+
+@pytest.mark.parametrize('kind', FILES)
+def test_files(folder, postfix, kind):
+    path = os.path.join(folder, 'file')
+    write(path, FILES[kind])
+    os.utime(path, (1, 1))
+    keys = ['user@example.org', 'USER2@EXAMPLE.ORG', 'user12@example.org', 'user@example.net', 'lost@example.org']
+    with Asked(folder, '%s:%s' % (kind, path)) as asked:
+        asked.server.allowed.append('event=table')
+        assert asked.get(*keys) == [postfix('postmap', '-q', k, '%s:%s' % (kind, path))[1] or None for k in keys]
+
+
+def test_postsrsd(folder):
+    with Fixture('postsrsd', folder) as postsrsd:
+        with Asked(folder, postsrsd['forward']) as asked:
+            srs, own = asked.get('a@sender.test', 'a@example.test')
+            assert srs.startswith('SRS0=') and srs.endswith('=sender.test=a@example.test')
+            assert own == 'a@example.test'
+        os.makedirs(folder + '/back')
+        with Asked(folder + '/back', postsrsd['reverse']) as asked:
+            assert asked.get(srs, srs.replace('SRS0=', 'SRS0=x'), 'a@example.test') == ['a@sender.test', None, None]
+
+
+def test_mta_sts(folder):
+    dns = Fixture('dns', folder, FX_DNS='127.0.53.8')
+    with dns, Fixture('mta-sts', folder, FX_DNS='127.0.53.8', FX_TLS=dns.folder + '/tls') as sts, \
+            Asked(folder, sts.endpoint) as asked:
+        policy, = asked.get('example.test')
+        assert policy.startswith('secure match=') and 'mx.example.test' in policy
+        assert asked.get('nullmx.test') == [None]
