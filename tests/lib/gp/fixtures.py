@@ -1,11 +1,8 @@
 """The real daemons of tests/fixtures, started in a work folder and stopped by pid."""
-import contextlib
 import os
-import random
-import socket
 import subprocess
 
-from .server import TOP
+from .server import TOP, reserve
 
 
 class Fixture:
@@ -33,13 +30,8 @@ class Fixture:
 
 
 def base_port():
-    """One below the ports that the kernel gives to clients, with all the ports that dovecot.sh puts above it free."""
-    while True:
-        base = random.randrange(10000, 31000)
-        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
-            for offset in 24, 25, 99, 143, 465, 587, 993:
-                held.enter_context(socket.socket()).bind(('127.0.0.1', base + offset))
-            return base
+    """Room for a thousand ports, above those of free_port() and below the kernel's own."""
+    return reserve('base', 23000, 31000, 1000)
 
 
 class Dovecot:

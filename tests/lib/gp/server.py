@@ -1,9 +1,11 @@
 """gatepost as a process: its configuration, its log, its test clock, its end."""
+import fcntl
 import os
 import re
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -12,10 +14,30 @@ BINARY = os.environ.get('GATEPOST_BIN', os.path.join(TOP, 'build/sanitize/gatepo
 PATIENCE = float(os.environ.get('GATEPOST_PATIENCE', 20))      # seconds until a test gives up on an answer
 
 
+def reserve(kind, first, last, step=1):
+    """The next number of a row that all test processes of this machine share: no two get the same until it begins anew."""
+    with open(os.path.join(tempfile.gettempdir(), 'gatepost-tests.' + kind), 'a+') as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        f.seek(0)
+        n = int(f.read() or first - step) + step
+        n = first if n > last else n
+        f.seek(0)
+        f.truncate()
+        f.write(str(n))
+        return n
+
+
 def free_port(host='127.0.0.1'):
-    with socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET) as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
+    """A port nobody has, below those the kernel gives to outgoing connections."""
+    for _ in range(1000):
+        port = reserve('port', 12000, 21999)
+        with socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET) as s:
+            try:
+                s.bind((host, port))
+                return port
+            except OSError:
+                continue
+    raise AssertionError('no free port')
 
 
 def wait_for(predicate, what, timeout=PATIENCE):
