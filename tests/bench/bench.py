@@ -13,7 +13,8 @@ sessions would take Postfix minutes and gigabytes. A run appends one line of
 JSON per measurement to FILE (default results.jsonl).
 
 Environment: RIG_PREFIX (build/bench), RIG_WORK ($RIG_PREFIX/work: programs,
-certificate, logs), RIG_MIN_FREE_MB (3000: a run is cut off when the machine has
+certificate, logs), RIG_PORTS (2500: the first of the hundred ports used),
+RIG_MIN_FREE_MB (3000: a run is cut off when the machine has
 less memory available than this). Needs root, for the control groups.
 """
 import argparse, collections, fcntl, glob, json, os, re, resource, signal, socket
@@ -25,7 +26,8 @@ PREFIX = os.environ.setdefault('RIG_PREFIX', TOP + '/build/bench')
 os.environ.setdefault('GATEPOST', TOP + '/build/release/gatepost')
 WORK = os.environ.setdefault('RIG_WORK', PREFIX + '/work')
 MIN_FREE_MB = int(os.environ.get('RIG_MIN_FREE_MB', 3000))
-HOST, PORT, SINK, MILTER, POLICY = '127.0.0.1', 2525, 2590, 2551, 2560
+PORTS = int(os.environ.get('RIG_PORTS', 2500))
+HOST, PORT, SINK, MILTER, POLICY = '127.0.0.1', PORTS + 25, PORTS + 90, PORTS + 51, PORTS + 60
 
 # One process of the client or of a milter takes so many sessions: a process may have 20000 files, threads cost address space.
 PER_PROCESS = 5000
