@@ -35,7 +35,7 @@ static void rcpt_check(struct smtpd_session *s, struct bytes arg, struct gate_rc
 		return;
 	}
 	/* RFC 5321 section 4.5.3.1.10: "452 too many recipients", the client sends the rest in another transaction. */
-	if (t->view.rcpt_count >= s->config->rcpt_max)
+	if (t->answer_count >= s->config->rcpt_max)
 		rcpt_refuse(rcpt, 452, "4.5.3", "Error: too many recipients");
 	else if (p->address.utf8 && !t->view.sender.smtputf8)
 		rcpt_refuse(rcpt, 553, "5.6.7", "Must declare SMTPUTF8 to send to a UTF-8 address");

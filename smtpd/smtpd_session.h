@@ -19,6 +19,7 @@ struct smtpd_txn {
 	int64_t started;
 	struct smtpd_answer *answers;   /* told 250, in that order, those the script dropped as well: LMTP replies to each */
 	struct smtpd_answer **answers_end;
+	unsigned answer_count;
 	bool accepted;                  /* the script said `accept`: no more checks */
 	struct bdat_text text;          /* content that came by BDAT */
 	struct smtp_reply failed;       /* code 0: the content so far is good; else what the client will be told */

@@ -20,6 +20,7 @@ void smtpd_txn_accept_rcpt(struct smtpd_txn *t, struct gate_rcpt *rcpt)
 	a->rcpt = rcpt;
 	*t->answers_end = a;
 	t->answers_end = &a->next;
+	t->answer_count++;
 	if (rcpt->result.code)
 		return;         /* the script dropped it: answered, and delivered nowhere */
 	list_append(&t->view.rcpts, &rcpt->link);
