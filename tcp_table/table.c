@@ -126,7 +126,7 @@ TASK_FN int table_get(struct table *t, struct bytes key, struct buf *ret, struct
 TASK_FN int table_find(struct table *t, enum table_use use, struct bytes key, struct buf *ret, struct buf *err)
 {
 	struct table_keys keys;
-	struct bytes next;
+	struct bytes next = { NULL, 0 };
 	int r = 0;
 
 	table_keys_init(&keys, use, key, t->delimiters, t->ops->whole_key);

@@ -12,6 +12,7 @@
  */
 #include "tcp_table/table_kinds.h"
 
+#include "lib/base/assert.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
@@ -91,22 +92,6 @@ static void db_shut(struct db_table *t)
 	t->fd = -1;
 }
 
-static int db_open_handle(const struct db_table *t, DB **ret)
-{
-	DB *db;
-	int r = db_create(&db, NULL, 0);
-	if (r != 0)
-		return db_errno(r);
-	db->set_errcall(db, db_no_message);
-	r = db->open(db, NULL, t->path, NULL, t->type, DB_RDONLY, 0);
-	if (r != 0) {
-		db->close(db, DB_NOSYNC);
-		return db_errno(r);
-	}
-	*ret = db;
-	return 0;
-}
-
 /* Is all of the file there?  Berkeley DB itself takes a bucket behind the end of the file for an empty one, and so says "not found".  Its first page begins
  * with the log's position (8 bytes), page number, magic, version, page size, 8 bytes of flags and free list, and the number of the last page, in the
  * byte order of the machine that made it. */
@@ -118,6 +103,23 @@ static bool db_whole(int fd, off_t size)
 	bool native = meta[3] == DB_HASHMAGIC || meta[3] == DB_BTREEMAGIC;
 	uint32_t page = native ? meta[5] : __builtin_bswap32(meta[5]), last = native ? meta[8] : __builtin_bswap32(meta[8]);
 	return size >= ((off_t)last + 1) * page;
+}
+
+/* Of FD, the same file, SIZE bytes long. */
+static int db_open_handle(const struct db_table *t, int fd, off_t size, DB **ret)
+{
+	DB *db;
+	int r = db_create(&db, NULL, 0);
+	if (r != 0)
+		return db_errno(r);
+	db->set_errcall(db, db_no_message);
+	r = db->open(db, NULL, t->path, NULL, t->type, DB_RDONLY, 0);
+	if (r != 0 || !db_whole(fd, size)) {
+		db->close(db, DB_NOSYNC);
+		return r ? db_errno(r) : -EIO;
+	}
+	*ret = db;
+	return 0;
 }
 
 /* Opens the file as it is now, and leaves it locked.  What was open before stays so on failure. */
@@ -132,11 +134,7 @@ static int db_reopen(struct db_table *t)
 	if (r == 0 && fstat(fd, &st) < 0)
 		r = -errno;
 	if (r == 0)
-		r = db_open_handle(t, &db);
-	if (r == 0 && !db_whole(fd, st.st_size)) {
-		db->close(db, DB_NOSYNC);
-		r = -EIO;
-	}
+		r = db_open_handle(t, fd, st.st_size, &db);
 	if (r < 0) {
 		close(fd);
 		return r;
@@ -230,6 +228,7 @@ static int db_get(void *state, struct bytes key, struct buf *ret, struct buf *er
 	pthread_mutex_lock(&t->mutex);
 	int r = db_ready(t);
 	if (r == 0) {
+		ASSERT(t->db);
 		r = db_get_both(t, key, ret);
 		db_unlock(t->fd);
 		if (r < 0)

@@ -89,8 +89,8 @@ static int pcre_compile(const char *regex, struct bytes flags, void **ret, unsig
 static void pcre_spans(pcre2_match_data *data, struct pattern_span *spans, unsigned n)
 {
 	const PCRE2_SIZE *v = pcre2_get_ovector_pointer(data);
-	for (unsigned i = 0; i < n && i < pcre2_get_ovector_count(data); i++)
-		spans[i] = (struct pattern_span){ v[2 * i], v[2 * i + 1] };
+	for (unsigned i = 0; i < n && i < pcre2_get_ovector_count(data); i++, v += 2)
+		spans[i] = (struct pattern_span){ v[0], v[1] };
 }
 
 static int pcre_match(const void *regex, struct bytes key, struct pattern_span *spans, unsigned n, struct buf *why)

@@ -68,7 +68,7 @@ static void socketmap_take(struct socketmap_question *q, struct bytes payload)
 TASK_FN static int socketmap_run(struct stream *s, void *arg)
 {
 	struct socketmap_question *q = arg;
-	struct bytes payload;
+	struct bytes payload = { NULL, 0 };
 
 	stream_put(s, buf_bytes(&q->request));
 	int r = stream_flush(s);

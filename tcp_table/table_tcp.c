@@ -46,7 +46,7 @@ struct tcp_question {
 TASK_FN static int tcp_run(struct stream *s, void *arg)
 {
 	struct tcp_question *q = arg;
-	struct bytes line;
+	struct bytes line = { NULL, 0 };
 
 	stream_put(s, buf_bytes(&q->request));
 	int r = stream_flush(s);

@@ -106,7 +106,7 @@ static inline void fixture_fini(struct fixture *f)
 }
 
 /* The clock goes as long as GROUP works; I/O that can happen happens before each second passes. */
-static inline void fixture_clock(void *arg)
+TASK_FN static inline void fixture_clock(void *arg)
 {
 	struct task_group *group = arg;
 	while (group->count > 0) {
