@@ -31,6 +31,19 @@ static void milter_gate_put_aborts(struct milter *m)
 		milter_codec_put_bare(&m->client.out, SMFIC_ABORT);
 }
 
+struct macros_call {
+	struct buf *out;
+	const struct milter_macro_list *list;
+	struct milter_macro_view view;
+};
+
+static void macros_deep(void *arg)
+{
+	struct macros_call *c = arg;
+	milter_macros_put(c->out, c->list, &c->view);
+}
+
+/* What printf() touches would be a second page of the stack for each session that waits for this filter. */
 void milter_gate_put_macros(struct milter *m, const struct gate_call *call, char command)
 {
 	const struct milter_macro_list *list = milter_client_macros(&m->client, command);
@@ -38,14 +51,18 @@ void milter_gate_put_macros(struct milter *m, const struct gate_call *call, char
 	if (list->count == 0 && compat != MILTER_COMPAT_POSTFIX)
 		return;
 	milter_gate_put_aborts(m);
-	milter_macros_put(&m->client.out, list,
-	    &(struct milter_macro_view){
-		.compat = compat,
-		.command = command,
-		.session = call->session,
-		.txn = call->txn,
-		.rcpt = call->rcpt,
-	    });
+	struct macros_call c = {
+		.out = &m->client.out,
+		.list = list,
+		.view = {
+		    .compat = compat,
+		    .command = command,
+		    .session = call->session,
+		    .txn = call->txn,
+		    .rcpt = call->rcpt,
+		},
+	};
+	task_deep(macros_deep, &c);
 }
 
 /* Postfix sends macros before every header and chunk, Sendmail only before EOH and EOM (M6).  FULL's go before the first header. */

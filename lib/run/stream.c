@@ -31,11 +31,19 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 		stream_parked_event(s);
 }
 
-static void watch(struct stream *s, short what)
+static void watch_deep(void *arg)
 {
-	event_assign(&s->event, loop.base, s->fd, what | EV_READ | EV_CLOSED | EV_ET | EV_PERSIST, on_event, s);
+	struct stream *s = arg;
+	short what = s->watch_write ? EV_READ | EV_WRITE : EV_READ;
+
+	event_assign(&s->event, loop.base, s->fd, what | EV_CLOSED | EV_ET | EV_PERSIST, on_event, s);
 	if (event_add(&s->event, NULL))
 		s->in_error = s->out_error = -EBADF;
+}
+
+static void watch(struct stream *s)
+{
+	task_deep(watch_deep, s);
 }
 
 /* A unix socket that is watched for writing wakes us each time the peer has read, so only those that ever were full
@@ -46,7 +54,7 @@ void stream_watch_write(struct stream *s)
 		return;
 	s->watch_write = true;
 	event_del(&s->event);
-	watch(s, EV_WRITE);
+	watch(s);
 }
 
 static struct stream *stream_alloc(int fd)
@@ -67,7 +75,7 @@ struct stream *stream_new(int fd)
 
 	ioctl(fd, FIONBIO, &on);
 	s->writable = true;
-	watch(s, 0);
+	watch(s);
 	return s;
 }
 
@@ -76,7 +84,7 @@ struct stream *stream_new_connecting(int fd)
 	struct stream *s = stream_alloc(fd);
 
 	s->watch_write = true;
-	watch(s, EV_WRITE);
+	watch(s);
 	return s;
 }
 
