@@ -132,13 +132,25 @@ bool generation_ready(const struct generation *g)
 
 /* ---- ending ---- */
 
+static void signal_children(const struct generation *g, int signo)
+{
+	for (unsigned i = 0; i < g->config->workers; i++)
+		if (g->children[i].pid)
+			kill(g->children[i].pid, signo);
+}
+
+void generation_retire(struct generation *g, int64_t now, int64_t most)
+{
+	g->ending = true;
+	g->urge_at = now + most;
+	signal_children(g, WORKER_RETIRE);
+}
+
 void generation_urge(struct generation *g, int64_t now, int64_t drain)
 {
 	static const int signals[] = { SIGTERM, WORKER_CUT_SHORT, SIGKILL };
 	g->ending = true;
-	for (unsigned i = 0; i < g->config->workers; i++)
-		if (g->children[i].pid)
-			kill(g->children[i].pid, signals[g->urged < 3 ? g->urged : 2]);
+	signal_children(g, signals[g->urged < 3 ? g->urged : 2]);
 	g->urged++;
 	g->urge_at = g->urged == 1 ? now + drain : g->urged == 2 ? now + CUT_SHORT : FOREVER;
 }
@@ -163,7 +175,7 @@ static void log_death(const struct generation *g, const struct child *c, int sta
 {
 	struct log_line l;
 	/* A signal may find the worker's last session gone, and its handler too. */
-	bool asked = WIFSIGNALED(status) && (WTERMSIG(status) == SIGTERM || WTERMSIG(status) == WORKER_CUT_SHORT || g->urged > 2);
+	bool asked = WIFSIGNALED(status) && (WTERMSIG(status) == SIGTERM || WTERMSIG(status) == WORKER_RETIRE || WTERMSIG(status) == WORKER_CUT_SHORT || g->urged > 2);
 	bool expected = g->ending && (asked || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
 	log_begin(&l, expected ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, expected ? "worker-ended" : "worker-died");
 	log_int(&l, "worker", c - g->children);

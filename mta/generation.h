@@ -23,7 +23,7 @@ struct generation {
 	unsigned number;
 	struct config *config;
 	struct child *children;         /* config->workers of them */
-	bool ending;                    /* told to drain: who dies is not replaced */
+	bool ending;                    /* told to retire or to drain: who dies is not replaced */
 	unsigned urged;                 /* how often: by SIGTERM, WORKER_CUT_SHORT, SIGKILL */
 	int64_t urge_at;                /* when next; FOREVER */
 	struct smtpd_counters past;     /* what children that are gone have counted */
@@ -42,6 +42,8 @@ void generation_free(struct generation **g);                            /* no ch
 
 /* Starts every child that is due at NOW.  -errno of fork(). */
 int generation_start_due(struct generation *g, const struct generation_start *how, int64_t now) __attribute__((warn_unused_result));
+/* Has the children finish the sessions they have, and take no more; they are urged at NOW + MOST. */
+void generation_retire(struct generation *g, int64_t now, int64_t most);
 /* Asks the children to end, each time more firmly: to drain, to cut short, by SIGKILL. */
 void generation_urge(struct generation *g, int64_t now, int64_t drain);
 /* Reads the ready byte of child I. */

@@ -1,8 +1,9 @@
 /*
  * master.c: one straight loop: it sleeps until a signal, a worker that is ready, or the time of something that is due.
  *
- * A reload is a new generation of workers beside the old one.  Only when every new worker accepts is the old generation told to drain; should one
- * of the new ones end before that, the new generation is given up and the old one serves on.
+ * A reload is a new generation of workers beside the old one.  Only when every new worker accepts does the old generation
+ * retire: it takes no more sessions and finishes those it has.  Should one of the new ones end before that, the new generation is
+ * given up and the old one serves on.
  */
 #include "mta/master.h"
 
@@ -27,7 +28,7 @@
 
 /* How long sessions may take to end by themselves: when the server stops; after a reload, where nobody waits for them. */
 #define DRAIN_AT_END SECONDS(30)
-#define DRAIN_AT_RELOAD SECONDS(600)
+#define RETIRE_AT_RELOAD SECONDS(600)
 
 struct master {
 	const struct master_params *params;
@@ -104,7 +105,7 @@ static void end(struct master *m)
 	m->ending = true;
 	sockets_fini(&m->sockets, true);        /* who connects now is refused, and tries another of our MX */
 	LIST_EACH(g, &m->generations, struct generation, link)
-		if (!g->ending || again)
+		if (!g->ending || !g->urged || again)
 			generation_urge(g, now_ns(), DRAIN_AT_END);
 		else if (g->urge_at > latest)
 			g->urge_at = latest;
@@ -130,7 +131,7 @@ static void coming_serves(struct master *m)
 	sockets_keep(&m->sockets, m->serving->config);
 	sockets_log(&m->sockets, m->serving->config);
 	if (old)
-		generation_urge(old, now_ns(), DRAIN_AT_RELOAD);
+		generation_retire(old, now_ns(), RETIRE_AT_RELOAD);
 	struct log_line l;
 	log_begin(&l, LOG_LEVEL_INFO, "ready");
 	log_int(&l, "generation", m->serving->number);
@@ -262,7 +263,7 @@ static void do_what_is_due(struct master *m)
 		reload(m);
 	LIST_EACH(g, &m->generations, struct generation, link) {
 		if (g->ending && g->urge_at <= now_ns())
-			generation_urge(g, now_ns(), 0);
+			generation_urge(g, now_ns(), DRAIN_AT_END);
 		if (g->ending && !generation_alive(g)) {
 			if (g == m->serving)
 				m->serving = NULL;

@@ -67,6 +67,15 @@ static void on_empty(void *arg)
 	run_stop();
 }
 
+static void on_retire(void *arg)
+{
+	struct worker *w = arg;
+	if (w->draining)
+		return;
+	close_doors(w);
+	smtpd_retire(w->smtpd, on_empty, w);
+}
+
 static void on_term(void *arg)
 {
 	struct worker *w = arg;
@@ -100,6 +109,8 @@ static int begin_parts(struct worker *w)
 		status = delivery_init(&delivery, &why);
 	if (!status)
 		status = run_on_signal(SIGTERM, on_term, w);
+	if (!status)
+		status = run_on_signal(WORKER_RETIRE, on_retire, w);
 	if (!status)
 		status = run_on_signal(WORKER_CUT_SHORT, on_cut_short, w);
 	if (status)

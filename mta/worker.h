@@ -9,7 +9,9 @@
 
 #include <signal.h>
 
-/* SIGTERM lets sessions end; this ends them where they stand.  (Not a second SIGTERM: two that come close are one.) */
+/* No new sessions: those there are go on to their end. */
+#define WORKER_RETIRE SIGUSR2
+/* SIGTERM lets sessions end after what they are doing; this ends them where they stand.  (Not a second SIGTERM: two that come close are one.) */
 #define WORKER_CUT_SHORT SIGUSR1
 
 struct worker_params {

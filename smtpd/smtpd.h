@@ -74,6 +74,8 @@ void smtpd_accept(struct smtpd *srv, const struct smtpd_config *config, int fd, 
 unsigned smtpd_live(const struct smtpd *srv);
 const struct smtpd_counters *smtpd_counters(const struct smtpd *srv);
 
+/* Who still connects is told 421; the sessions there are go on to their end.  EMPTY as below. */
+void smtpd_retire(struct smtpd *srv, void (*empty)(void *arg), void *arg);
 /* SIGTERM: sessions without a transaction are told 421 4.3.2 and closed, the others when their transaction has ended.
  * EMPTY(arg) is called from the loop or a task, once, when no session is left (perhaps at once); it must not free
  * SRV. Who still connects is told 421. */

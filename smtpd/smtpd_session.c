@@ -30,7 +30,8 @@ struct smtpd {
 	struct task_group tasks;
 	unsigned live, sessions_max;
 	struct smtpd_counters *counters, own_counters;
-	bool draining;
+	bool retired;                   /* no new sessions; EMPTY is waited for */
+	bool draining;                  /* none between transactions either */
 	void (*empty)(void *arg);
 	void *empty_arg;
 	unsigned id_count, sequence;
@@ -148,7 +149,7 @@ static void session_view_init(struct smtpd_session *s, const struct net_addr *pe
 
 void smtpd_accept(struct smtpd *srv, const struct smtpd_config *config, int fd, const struct net_addr *peer)
 {
-	if (srv->draining || (srv->sessions_max && srv->live >= srv->sessions_max)) {
+	if (srv->retired || (srv->sessions_max && srv->live >= srv->sessions_max)) {
 		char text[300];
 		int n = snprintf(text, sizeof text, "421 4.7.0 %.200s Error: too many connections\r\n", config->hostname);
 		(void)!send(fd, text, n, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -423,7 +424,7 @@ TASK_FN static void session_end(struct smtpd_session *s, int why)
 	list_remove(&s->link);
 	mem_free(s);
 	srv->counters->live--;
-	if (--srv->live == 0 && srv->draining)
+	if (--srv->live == 0 && srv->retired)
 		smtpd_empty(srv);
 }
 
@@ -473,17 +474,23 @@ static void session_wake(struct smtpd_session *s)
 	task_spawn(&s->srv->tasks, "smtpd", session_task, s);
 }
 
+void smtpd_retire(struct smtpd *srv, void (*empty)(void *arg), void *arg)
+{
+	srv->retired = true;
+	srv->empty = empty;
+	srv->empty_arg = arg;
+	if (!srv->live)
+		smtpd_empty(srv);
+}
+
 void smtpd_drain(struct smtpd *srv, void (*empty)(void *arg), void *arg)
 {
 	struct smtpd_session *s;
 	srv->draining = true;
-	srv->empty = empty;
-	srv->empty_arg = arg;
 	LIST_EACH(s, &srv->sessions, struct smtpd_session, link)
 		if (s->parked && !s->txn)
 			session_wake(s);
-	if (!srv->live)
-		smtpd_empty(srv);
+	smtpd_retire(srv, empty, arg);
 }
 
 void smtpd_cancel(struct smtpd *srv)
