@@ -5,6 +5,8 @@
  */
 #include "smtpd/smtpd_session.h"
 
+enum { OVERSHOOT_MAX = 1000 };  /* recipients beyond the last one that are told so without being counted as errors */
+
 /* Can the command be served at all?  False: the client was told. */
 static bool rcpt_in_sequence(struct smtpd_session *s)
 {
@@ -114,6 +116,14 @@ TASK_FN static int rcpt_decide(struct smtpd_session *s, const struct smtpd_quest
 	return 0;
 }
 
+/* "Send the rest in another transaction" is no error of the client's: its pipelined list may go on for a while.  As Postfix
+ * (smtpd_recipient_overshoot_limit), it is forgiven up to a limit. */
+static void rcpt_forgive(struct smtpd_session *s, const struct gate_rcpt *rcpt)
+{
+	if (rcpt->refused.code == 452 && strcmp(rcpt->refused.enhanced, "4.5.3") == 0 && s->txn->overshoot++ < OVERSHOOT_MAX)
+		s->errors--;
+}
+
 int smtpd_rcpt(struct smtpd_session *s, struct bytes arg)
 {
 	if (!rcpt_in_sequence(s))
@@ -133,6 +143,7 @@ int smtpd_rcpt(struct smtpd_session *s, struct bytes arg)
 	if (rcpt->refused.code) {
 		smtpd_stage_log(s, &q, &v, &rcpt->refused);
 		smtpd_reply(s, &rcpt->refused);
+		rcpt_forgive(s, rcpt);
 		return 0;
 	}
 	smtpd_txn_accept_rcpt(t, rcpt);

@@ -20,6 +20,7 @@ struct smtpd_txn {
 	struct smtpd_answer *answers;   /* told 250, in that order, those the script dropped as well: LMTP replies to each */
 	struct smtpd_answer **answers_end;
 	unsigned answer_count;
+	unsigned overshoot;             /* recipients refused with 452 4.5.3 */
 	bool accepted;                  /* the script said `accept`: no more checks */
 	struct bdat_text text;          /* content that came by BDAT */
 	struct smtp_reply failed;       /* code 0: the content so far is good; else what the client will be told */
