@@ -198,7 +198,7 @@ static struct delivery_leg *leg_least_sure(const struct delivery_legs *legs)
 TASK_FN static int legs_commit_rest(struct delivery_legs *legs)
 {
 	struct task_group tasks;
-	int r = 0;
+	int r;
 
 	task_group_init(&tasks);
 	for (struct delivery_leg *leg = legs->first; leg; leg = leg->next) {
@@ -207,7 +207,7 @@ TASK_FN static int legs_commit_rest(struct delivery_legs *legs)
 		leg_set_limits(leg);
 		task_spawn(&tasks, "delivery", leg_task_commit, leg);
 	}
-	task_group_wait(&tasks);
+	r = task_group_join(&tasks);
 	for (struct delivery_leg *leg = legs->first; leg && r == 0; leg = leg->next)
 		r = leg->error;
 	return r;
