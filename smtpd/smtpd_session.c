@@ -415,6 +415,8 @@ TASK_FN static void session_end(struct smtpd_session *s, int why)
 	session_log_end(s, why);
 	if (s->txn)
 		smtpd_txn_end(s, false);
+	/* Some had it when the delivery was cut short: the journal knows that already. */
+	smtpd_txn_free(&s->unread);
 	chain_close(&s->chain, why != -ECANCELED);
 	if (s->script_state)
 		s->config->script.ops->session_end(s->config->script.script, s->script_state);

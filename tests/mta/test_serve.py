@@ -1,5 +1,6 @@
 """gatepost serve: ready, reload, crash, drain, privileges."""
 import contextlib
+import glob
 import itertools
 import os
 import pwd
@@ -296,6 +297,40 @@ def test_a_second_signal_does_not_wait(gatepost):
     assert server.process.wait(20) == 0
     assert busy.sock.recv(1000).startswith(b'421')
     server.close()
+
+
+def test_a_second_signal_cuts_a_delivery_short(gatepost):
+    """One recipient of an LMTP client has the message, the other's next hop says nothing: no worker has to be killed, nothing is lost."""
+    with socket.socket(socket.AF_UNIX) as silent, socket.socket(socket.AF_UNIX) as client:
+        silent.bind(os.path.join(gatepost.folder, 'silent.sock'))
+        silent.listen()
+        server = Server(
+            gatepost,
+            workers=1,
+            conf='listener lm { address = "unix:%s/lm.sock" protocol = lmtp script = "lm.sieve" }\n' % gatepost.folder
+            + 'next_hop silent { lmtp = "unix:%s/silent.sock" }\n' % gatepost.folder,
+            files={'lm.sieve': SCRIPT.replace('stage', 'stage "rcpt" { if envelope :is "to" "s@example.org" { deliver "silent"; stop; } }\nstage', 1)},
+        )
+        client.connect(os.path.join(gatepost.folder, 'lm.sock'))
+        client.settimeout(20)
+        answers = client.makefile('rb')
+        answers.readline()
+        for line in 'LHLO x', 'MAIL FROM:<a@example.net>', 'RCPT TO:<bob@example.org>', 'RCPT TO:<s@example.org>', 'DATA':
+            client.sendall(line.encode() + b'\r\n')
+            while answers.readline()[3:4] != b' ':
+                pass
+        client.sendall(b'Subject: x\r\n\r\ny\r\n.\r\n')
+        wait_for(lambda: glob.glob(os.path.join(gatepost.folder, 'mail/example.org/bob/new/*')), 'the first recipient')
+        for _ in range(2):
+            seen = len(server.log.lines)
+            server.process.send_signal(signal.SIGTERM)
+            server.log.wait('event=stopping', start=seen)
+        assert server.process.wait(20) == 0
+        assert answers.readline().startswith(b'421 ')
+        with open(os.path.join(gatepost.folder, 'spool/journal/delivered')) as f:
+            assert 'bob@example.org' in f.read()
+        assert not [line for line in server.log.lines if 'worker-died' in line or 'signal=KILL' in line]
+        server.close()
 
 
 def test_in_the_background(gatepost):
