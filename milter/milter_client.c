@@ -40,9 +40,11 @@ TASK_FN static int milter_client_frame(struct milter_client *c, int64_t timeout,
 	milter_client_forget(c);
 	deadline_begin(&d, timeout);
 	while ((r = milter_codec_frame(stream_input(c->stream), c->config->reply_max, ret, &why)) == 0) {
-		if (c->inet && c->edits_due)
+		/* What it writes behind an edit, or behind the first of several answers, waits for our acknowledgement. */
+		if (c->inet && c->heard)
 			stream_quickack(c->stream);
 		r = stream_fill(c->stream, c->config->reply_max + MILTER_LENGTH_BYTES);
+		c->heard = true;
 		if (r < 0) {
 			r = milter_client_io(c, r, &d);
 			break;
@@ -93,6 +95,7 @@ int milter_client_send(struct milter_client *c, size_t at, struct bytes body, in
 		r = milter_client_io(c, r, &d);
 	deadline_end(&d);
 	buf_fini(&c->out);
+	c->heard = false;
 	return r;
 }
 

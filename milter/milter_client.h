@@ -28,7 +28,7 @@ struct milter_client {
 	struct milter_terms terms;
 	struct milter_macro_list *symbols;      /* MILTER_MACRO_STAGES lists; NULL: the filter asked for none, config's hold */
 	bool inet;
-	bool edits_due;                 /* the reply that is awaited may be several writes: see stream_quickack() */
+	bool heard;                     /* something came since the last write: see stream_quickack() */
 	enum gate_fault fault;          /* what was wrong when a call returned -errno (but -ECANCELED) */
 	const char *why;                /* ... in a few words */
 };

@@ -231,7 +231,6 @@ static int milter_gate_verdict(struct milter *m, struct gate_call *call, char co
 
 int milter_gate_answer(struct milter *m, struct gate_call *call, const struct milter_event *event)
 {
-	m->client.edits_due = event->command == SMFIC_BODYEOB;
 	for (;;) {
 		struct milter_reply reply;
 		int r = milter_client_reply(&m->client, milter_gate_timeout(m, call), &reply);

@@ -30,7 +30,7 @@ void stream_close(struct stream **s);
 int stream_fd(const struct stream *s);
 int stream_peer(const struct stream *s, struct net_addr *ret);          /* getpeername */
 int stream_local(const struct stream *s, struct net_addr *ret);         /* getsockname */
-/* Libmilter writes an edit and its verdict in two writes with Nagle on: acknowledge at once so that the second does not wait. */
+/* Acknowledges at once what has come.  Libmilter has Nagle on: the second of two writes without one of ours between them waits for that. */
 void stream_quickack(struct stream *s);
 
 /* ---- input ---- */
