@@ -61,7 +61,7 @@ TASK_FN static int milter_client_frame(struct milter_client *c, int64_t timeout,
 
 int milter_client_reply(struct milter_client *c, int64_t timeout, struct milter_reply *ret)
 {
-	struct bytes frame;
+	struct bytes frame = { 0 };
 	const char *why;
 	int r = milter_client_frame(c, timeout, &frame);
 	if (r < 0)
@@ -140,7 +140,7 @@ static void milter_client_take_symbols(struct milter_client *c, const struct byt
 /* Its answer may take as long as a command. */
 TASK_FN static int milter_client_negotiate(struct milter_client *c)
 {
-	struct bytes frame, symbols[MILTER_SYMBOL_STAGES];
+	struct bytes frame = { 0 }, symbols[MILTER_SYMBOL_STAGES];
 	const char *why;
 	milter_codec_negotiate(&c->out, &c->config->offer);
 	int r = milter_client_send(c, c->out.n, BYTES(""), c->config->command_timeout);

@@ -96,7 +96,7 @@ static int milter_config_new(const struct milter_params *p, struct milter_config
 	c->connect_timeout = p->connect_timeout ? p->connect_timeout : SECONDS(30);
 	c->command_timeout = p->command_timeout ? p->command_timeout : SECONDS(30);
 	c->content_timeout = p->content_timeout ? p->content_timeout : SECONDS(300);
-	c->reply_max = p->reply_max ? p->reply_max : (1024 + 64) * 1024;
+	c->reply_max = p->reply_max ? p->reply_max : (size_t)1088 * 1024;
 	c->compat = p->compat;
 	c->offer = milter_codec_offer(version);
 	int r = milter_config_endpoints(p, c, err);

@@ -442,7 +442,9 @@ int chain_ask(struct chain *c, const struct gate *g, enum gate_stage stage, cons
 	int r = chain_ask_link(&q);
 	if (r < 0)
 		return r;
-	*ret = g->shadow ? (struct gate_verdict){ 0 } : q.verdict;
+	*ret = q.verdict;
+	if (g->shadow)
+		*ret = (struct gate_verdict){ 0 };
 	return 0;
 }
 

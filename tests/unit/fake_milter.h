@@ -112,7 +112,7 @@ struct fake_connection {
 	struct stream *s;
 };
 
-static inline void fake_serve(struct fake_connection *c)
+TASK_FN static inline void fake_serve(struct fake_connection *c)
 {
 	char *data = mem_alloc(1 << 17);
 	unsigned char head[4];

@@ -153,7 +153,7 @@ static int prepends(struct gate_call *call)
 	return 0;
 }
 
-static int sleeps(struct gate_call *call)
+TASK_FN static int sleeps(struct gate_call *call)
 {
 	(void)call;
 	return task_sleep(SECONDS(10));
@@ -214,7 +214,7 @@ TASK_FN static void end(void)
 
 /* ---- order ---- */
 
-static void order(void *arg)
+TASK_FN static void order(void *arg)
 {
 	(void)arg;
 	struct gate gates[] = { fake_gate("a", accepts, 0), fake_gate("b", rejects_mail, 0), fake_gate("c", NULL, 0) };
@@ -240,7 +240,7 @@ static void order(void *arg)
 }
 
 /* M33: a refusal at EHLO is for the session; the gates after it hear no more. */
-static void lasting(void *arg)
+TASK_FN static void lasting(void *arg)
 {
 	(void)arg;
 	struct gate gates[] = { fake_gate("a", rejects_ehlo, 0), fake_gate("b", NULL, 0) };
@@ -259,7 +259,7 @@ static void lasting(void *arg)
 }
 
 /* M35: nobody hears more of a discarded message; at CONNECT there is nothing to discard. */
-static void discarded(void *arg)
+TASK_FN static void discarded(void *arg)
 {
 	(void)arg;
 	struct gate gates[] = { fake_gate("a", discards_mail, 0), fake_gate("b", NULL, 0) };
@@ -274,7 +274,7 @@ static void discarded(void *arg)
 	end();
 }
 
-static void refused_rcpt(void *arg)
+TASK_FN static void refused_rcpt(void *arg)
 {
 	(void)arg;
 	struct gate_ops wants = fake_ops;
@@ -291,7 +291,7 @@ static void refused_rcpt(void *arg)
 }
 
 /* A gate attached late hears what it missed, each accepted recipient too. */
-static void late(void *arg)
+TASK_FN static void late(void *arg)
 {
 	(void)arg;
 	struct gate gates[] = { fake_gate("a", NULL, 0), fake_gate("b", NULL, 0) };
@@ -309,7 +309,7 @@ static void late(void *arg)
 	end();
 }
 
-static void stale(void *arg)
+TASK_FN static void stale(void *arg)
 {
 	(void)arg;
 	struct gate gates[] = { fake_gate("a", stale_at_mail, GATE_ON_FAILURE_TEMPFAIL) };
@@ -327,7 +327,7 @@ static void stale(void *arg)
 
 /* ---- edits ---- */
 
-static void edited(void *arg)
+TASK_FN static void edited(void *arg)
 {
 	(void)arg;
 	struct buf now = { 0 };
@@ -359,7 +359,7 @@ static void edited(void *arg)
 }
 
 /* An answer with one edit that was not negotiated has no effect at all. */
-static void edit_fault(void *arg)
+TASK_FN static void edit_fault(void *arg)
 {
 	(void)arg;
 	struct buf now = { 0 };
@@ -376,7 +376,7 @@ static void edit_fault(void *arg)
 	end();
 }
 
-static void edit_shadow(void *arg)
+TASK_FN static void edit_shadow(void *arg)
 {
 	(void)arg;
 	struct buf now = { 0 };
@@ -397,7 +397,7 @@ static void edit_shadow(void *arg)
 }
 
 /* P17: fields given before there is a message keep their order, above our own. */
-static void edit_early(void *arg)
+TASK_FN static void edit_early(void *arg)
 {
 	(void)arg;
 	struct buf now = { 0 };
@@ -435,7 +435,7 @@ static int edits_wrongly(struct gate_call *call)
 	return 0;
 }
 
-static void edit_refused(void *arg)
+TASK_FN static void edit_refused(void *arg)
 {
 	(void)arg;
 	struct gate g = fake_gate("a", edits_wrongly, 0);
@@ -454,7 +454,7 @@ static void edit_refused(void *arg)
 /* ---- faults ---- */
 
 /* Better points 2 and 4: the others still run; the next transaction has the gate back, told what it missed. */
-static void fault_starves_nobody(void *arg)
+TASK_FN static void fault_starves_nobody(void *arg)
 {
 	(void)arg;
 	struct gate gates[] = { fake_gate("a", fails, GATE_ON_FAILURE_TEMPFAIL), fake_gate("b", NULL, 0) };
@@ -482,7 +482,7 @@ static void fault_starves_nobody(void *arg)
 }
 
 /* A verdict outranks a fault, whichever came first. */
-static void fault_outranked(void *arg)
+TASK_FN static void fault_outranked(void *arg)
 {
 	(void)arg;
 	struct gate gates[] = { fake_gate("a", fails, GATE_ON_FAILURE_TEMPFAIL), fake_gate("b", rejects_mail, 0) };
@@ -496,7 +496,7 @@ static void fault_outranked(void *arg)
 	end();
 }
 
-static void fault_table(void *arg)
+TASK_FN static void fault_table(void *arg)
 {
 	(void)arg;
 	static const struct {
@@ -538,7 +538,7 @@ static void fault_table(void *arg)
 }
 
 /* A fault before MAIL is no refusal: the gate is tried again at MAIL, where it counts. */
-static void fault_at_connect(void *arg)
+TASK_FN static void fault_at_connect(void *arg)
 {
 	(void)arg;
 	struct gate gates[] = { fake_gate("a", fails, GATE_ON_FAILURE_TEMPFAIL) };
@@ -559,7 +559,7 @@ static void fault_at_connect(void *arg)
 }
 
 /* A gate without history is asked again at once. */
-static void fault_plain(void *arg)
+TASK_FN static void fault_plain(void *arg)
 {
 	(void)arg;
 	struct gate g = fake_gate("p", fails, GATE_ON_FAILURE_TEMPFAIL);
@@ -582,7 +582,7 @@ static void fault_plain(void *arg)
 /* ---- time ---- */
 
 /* Better point 6: all calls of a transaction together. */
-static void total_deadline(void *arg)
+TASK_FN static void total_deadline(void *arg)
 {
 	(void)arg;
 	struct gate gates[] = { fake_gate("slow", sleeps, GATE_ON_FAILURE_TEMPFAIL) };
@@ -603,7 +603,7 @@ static void total_deadline(void *arg)
 }
 
 /* The session's own deadline is nobody's fault. */
-static void session_deadline(void *arg)
+TASK_FN static void session_deadline(void *arg)
 {
 	(void)arg;
 	struct gate gates[] = { fake_gate("slow", sleeps, GATE_ON_FAILURE_ACCEPT) };

@@ -111,7 +111,7 @@ static void assert_message(const char *want)
 
 /* ---- the way of a message ---- */
 
-static void conversation(void *arg)
+TASK_FN static void conversation(void *arg)
 {
 	(void)arg;
 	fake.verbose = true;
@@ -143,7 +143,7 @@ static void conversation(void *arg)
 }
 
 /* Postfix's way with macros: before everything, even when there are none (M5, M6, M7). */
-static void conversation_postfix(void *arg)
+TASK_FN static void conversation_postfix(void *arg)
 {
 	(void)arg;
 	begin_as(MILTER_COMPAT_POSTFIX);
@@ -163,7 +163,7 @@ static void conversation_postfix(void *arg)
 }
 
 /* An answer only at the end: nothing is sent before it, then all at once, in order. */
-static void unanswered(void *arg)
+TASK_FN static void unanswered(void *arg)
 {
 	(void)arg;
 	fake.protocol = 0xff080 | SMFIP_HDR_LEADSPC;
@@ -176,7 +176,7 @@ static void unanswered(void *arg)
 	end();
 }
 
-static void unwanted(void *arg)
+TASK_FN static void unwanted(void *arg)
 {
 	(void)arg;
 	static const struct {
@@ -199,7 +199,7 @@ static void unwanted(void *arg)
 }
 
 /* M2: what a version does not know it is not told. */
-static void versions(void *arg)
+TASK_FN static void versions(void *arg)
 {
 	(void)arg;
 	static const char *const told[] = {
@@ -228,7 +228,7 @@ static void versions(void *arg)
 }
 
 /* M3; an empty list is none, but for Postfix. */
-static void symbols(void *arg)
+TASK_FN static void symbols(void *arg)
 {
 	(void)arg;
 	fake.verbose = true;
@@ -247,7 +247,7 @@ static void symbols(void *arg)
 
 /* ---- verdicts ---- */
 
-static void verdicts(void *arg)
+TASK_FN static void verdicts(void *arg)
 {
 	(void)arg;
 	static const char reject[] = "Command rejected", later[] = "Service unavailable - try again later", bye[] = "Server closing connection";
@@ -304,7 +304,7 @@ static void verdicts(void *arg)
 }
 
 /* M32: ACCEPT at CONNECT or HELO is for the session and closes; later for the message. */
-static void accepted(void *arg)
+TASK_FN static void accepted(void *arg)
 {
 	(void)arg;
 	static const struct {
@@ -335,7 +335,7 @@ static void accepted(void *arg)
 }
 
 /* Better point 17; and what makes no sense at UNKNOWN, CONNECT and HELO is ignored (M35). */
-static void harmless(void *arg)
+TASK_FN static void harmless(void *arg)
 {
 	(void)arg;
 	fake.replies['C'] = fake.replies['H'] = REPLIES(BYTES("d"));
@@ -352,7 +352,7 @@ static void harmless(void *arg)
 	end();
 }
 
-static void skipped(void *arg)
+TASK_FN static void skipped(void *arg)
 {
 	(void)arg;
 	fake.replies['L'] = fake.replies['R'] = REPLIES(BYTES("s"));
@@ -370,7 +370,7 @@ static void skipped(void *arg)
 }
 
 /* M14: HELO, then the ABORT of what was before it. */
-static void second_helo(void *arg)
+TASK_FN static void second_helo(void *arg)
 {
 	(void)arg;
 	begin();
@@ -387,7 +387,7 @@ static void second_helo(void *arg)
 
 /* ---- refused recipients ---- */
 
-static void refused(void *arg)
+TASK_FN static void refused(void *arg)
 {
 	(void)arg;
 	for (unsigned wanted = 0; wanted < 2; wanted++) {
@@ -411,7 +411,7 @@ static void refused(void *arg)
 /* ---- content ---- */
 
 /* M22: pieces of 65535, from memory or from a file, none for an empty body. */
-static void bodies(void *arg)
+TASK_FN static void bodies(void *arg)
 {
 	(void)arg;
 	static const struct {
@@ -443,7 +443,7 @@ static void bodies(void *arg)
 	}
 }
 
-static void edits(void *arg)
+TASK_FN static void edits(void *arg)
 {
 	(void)arg;
 	fake.replies['E'] = REPLIES(BYTES("p"), BYTES("hX-Add\0v\n w\0"), BYTES("i\0\0\0\1X-Ins\0i\0"), BYTES("i\0\0\0\0X-Top\0t\0"),
@@ -460,7 +460,7 @@ static void edits(void *arg)
 	end();
 }
 
-static void edits_leading_space(void *arg)
+TASK_FN static void edits_leading_space(void *arg)
 {
 	(void)arg;
 	fake.protocol = SMFIP_HDR_LEADSPC;
@@ -475,7 +475,7 @@ static void edits_leading_space(void *arg)
 }
 
 /* A refusal leaves the message as it was; so does an answer with one edit that may not be. */
-static void edits_refused(void *arg)
+TASK_FN static void edits_refused(void *arg)
 {
 	(void)arg;
 	static const struct bytes rejected[] = { { "hX-A\0v\0", 7 }, { "bnew", 4 }, { "r", 1 }, { NULL, 0 } };
@@ -511,7 +511,7 @@ static void edits_refused(void *arg)
 }
 
 /* M19: the second filter is told what the first has made of the message, held or not. */
-static void two(void *arg)
+TASK_FN static void two(void *arg)
 {
 	(void)arg;
 	struct fake_milter second = { .actions = 0x1ff, .verbose = true, .protocol = 0x37f & ~(SMFIP_NOHDRS | SMFIP_NOBODY) };
@@ -533,7 +533,7 @@ static void two(void *arg)
 /* ---- faults ---- */
 
 /* Whatever the filter does wrong, wherever: 451, and the message is untouched. */
-static void nonsense(void *arg)
+TASK_FN static void nonsense(void *arg)
 {
 	(void)arg;
 	static const struct {
@@ -589,7 +589,7 @@ static void nonsense(void *arg)
 }
 
 /* M37: a reply that is none is the filter's configuration, 451 4.3.5. */
-static void bad_reply_code(void *arg)
+TASK_FN static void bad_reply_code(void *arg)
 {
 	(void)arg;
 	fake.replies['M'] = REPLIES(BYTES("y250 2.0.0 fine\0"));
@@ -599,7 +599,7 @@ static void bad_reply_code(void *arg)
 }
 
 /* M43: a silent filter costs the time configured, no more. */
-static void timeouts(void *arg)
+TASK_FN static void timeouts(void *arg)
 {
 	(void)arg;
 	static const struct {
@@ -619,7 +619,7 @@ static void timeouts(void *arg)
 	}
 }
 
-static void progress_task(struct stream *s)
+TASK_FN static void progress_task(struct stream *s)
 {
 	stream_put(s, BYTES("\0\0\0\x0dO\0\0\0\6\0\0\0\0\0\0\x02\x7f"));
 	assert_int_equal(stream_flush(s), 0);
@@ -641,7 +641,7 @@ static void progress_accept(void *arg, int fd, const struct net_addr *peer)
 }
 
 /* Better point 6: each progress reply restarts the read, never the total. */
-static void progress(void *arg)
+TASK_FN static void progress(void *arg)
 {
 	(void)arg;
 	begin();
@@ -655,7 +655,7 @@ static void progress(void *arg)
 }
 
 /* A filter that hung up between two messages is opened anew without a fault. */
-static void restarted(void *arg)
+TASK_FN static void restarted(void *arg)
 {
 	(void)arg;
 	fake.raw['A'] = CLOSE;
@@ -672,7 +672,7 @@ static void restarted(void *arg)
 	end();
 }
 
-static void absent(void *arg)
+TASK_FN static void absent(void *arg)
 {
 	(void)arg;
 	begin();
@@ -687,7 +687,7 @@ static void absent(void *arg)
 }
 
 /* Several sockets: the first that accepts. */
-static void fallback(void *arg)
+TASK_FN static void fallback(void *arg)
 {
 	(void)arg;
 	struct buf err = { 0 };
@@ -703,7 +703,7 @@ static void fallback(void *arg)
 }
 
 /* The client is gone: the session's tasks are cancelled, the filter sees the end. */
-static void vanish_task(void *arg)
+TASK_FN static void vanish_task(void *arg)
 {
 	(void)arg;
 	struct gate_verdict v;
@@ -711,7 +711,7 @@ static void vanish_task(void *arg)
 	chain_close(&f.chain, false);
 }
 
-static void vanished(void *arg)
+TASK_FN static void vanished(void *arg)
 {
 	(void)arg;
 	struct task_group g;
