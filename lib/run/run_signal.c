@@ -14,6 +14,9 @@ static struct {
 	volatile sig_atomic_t pending;
 } handlers[NSIG];
 
+/* The kernel's frame for a handler may be larger than a task's stack has left. */
+static char handler_stack[64 * 1024];
+
 static void on_signal(int signo)
 {
 	handlers[signo].pending = 1;
@@ -22,8 +25,12 @@ static void on_signal(int signo)
 
 int run_on_signal(int signo, void (*fn)(void *arg), void *arg)
 {
-	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK };
+	stack_t alternate = { .ss_sp = handler_stack, .ss_size = sizeof handler_stack }, present;
 
+	/* ASAN may have set one. */
+	if (!sigaltstack(NULL, &present) && (present.ss_flags & SS_DISABLE) && sigaltstack(&alternate, NULL))
+		return -errno;
 	if (signo <= 0 || signo >= NSIG)
 		return -EINVAL;
 	handlers[signo].fn = fn;

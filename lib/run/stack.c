@@ -1,13 +1,14 @@
 /*
  * stack.c: the pool of task stacks.
  *
- * A stack is RUN_STACK_SIZE bytes above a guard page: two kernel mappings, so that 20 000 of them stay below
- * vm.max_map_count.  They are mapped a few at a time and kept; the one used last is used next, while its pages
- * are hot.  When a peak is over, a timer hands the pages of stacks that nobody needed for a while back to the kernel.
+ * A stack is RUN_STACK_SIZE bytes above a guard page.  They are mapped a few at a time and kept; the one used last is
+ * used next, while its pages are hot.  When a peak is over, a timer hands the pages of stacks that nobody needed for a
+ * while back to the kernel.
  */
 #include "lib/base/assert.h"
 #include "lib/run/loop.h"
 
+#include <malloc.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -21,6 +22,10 @@
 enum { SLAB_STACKS = 16 };
 #define SLAB_SIZE (SLAB_STACKS * STRIDE)
 #define TRIM_EVERY SECONDS(2)
+enum {
+	GUARDED = 24000,
+	MANY_STACKS = 256,      /* a peak of so many is worth giving malloc's part back too */
+};
 
 struct slab {
 	struct slab *next;
@@ -38,8 +43,23 @@ static struct {
 	char **warm, **cold;            /* unused ones: used before; with no page of their own */
 	unsigned n_warm, n_cold, total;
 	unsigned least_warm;            /* since the last trim: so many were not needed */
+	unsigned trimmed;               /* since the pool was last empty */
 	struct timer trim;
 } pool;
+
+/* vm.max_map_count is 65530, and malloc and threads need mappings too: stacks beyond GUARDED have no guard page, and
+ * a mapping for sixteen. */
+static void slab_open(struct slab *s)
+{
+	int r = 0;
+
+	if (pool.total >= GUARDED)
+		r = mprotect(s->map, SLAB_SIZE, PROT_READ | PROT_WRITE);
+	else
+		for (int i = 0; i < SLAB_STACKS && !r; i++)
+			r = mprotect(stack_in(s, i), RUN_STACK_SIZE, PROT_READ | PROT_WRITE);
+	ASSERT(!r);
+}
 
 static void slab_add(void)
 {
@@ -49,14 +69,13 @@ static void slab_add(void)
 	ASSERT(s->map != MAP_FAILED);
 	s->next = pool.slabs;
 	pool.slabs = s;
+	slab_open(s);
 	pool.total += SLAB_STACKS;
 	pool.warm = mem_array(pool.warm, pool.total, sizeof *pool.warm);
 	pool.cold = mem_array(pool.cold, pool.total, sizeof *pool.cold);
 	for (int i = SLAB_STACKS - 1; i >= 0; i--) {
 		char *stack = stack_in(s, i);
-		int r = mprotect(stack, RUN_STACK_SIZE, PROT_READ | PROT_WRITE);
 
-		ASSERT(!r);
 		s->valgrind[i] = VALGRIND_STACK_REGISTER(stack, stack + RUN_STACK_SIZE);
 		pool.cold[pool.n_cold++] = stack;
 	}
@@ -80,8 +99,14 @@ static void pool_trim(void *arg)
 	pool.n_warm -= n;
 	memmove(pool.warm, pool.warm + n, pool.n_warm * sizeof *pool.warm);
 	pool.least_warm = pool.n_warm;
-	if (pool.n_warm)
+	pool.trimmed += n;
+	if (pool.n_warm) {
 		timer_start(&pool.trim, TRIM_EVERY, pool_trim, NULL);
+		return;
+	}
+	if (pool.trimmed >= MANY_STACKS)
+		malloc_trim(0);
+	pool.trimmed = 0;
 }
 
 char *stack_take(void)

@@ -765,6 +765,38 @@ static void test_many(void **state)
 	assert_int_equal(cold, 200);
 }
 
+/* More than the kernel has mappings for, with a guard page each: the others go without. */
+enum { TOO_MANY = 36000 };
+
+TASK_FN static void too_many_main(void *arg)
+{
+	struct task_group g;
+	struct cond c;
+	struct run_stats stats;
+
+	(void)arg;
+	cond_init(&c);
+	task_group_init(&g);
+	for (int i = 0; i < TOO_MANY; i++) {
+		task_spawn(&g, "one of many", one_of_many, &c);
+		if (i % 500 == 0)
+			task_yield();
+	}
+	task_yield();
+	run_get_stats(&stats);
+	assert_int_equal(stats.tasks, TOO_MANY + 1);
+	cond_broadcast(&c);
+	task_group_wait(&g);
+}
+
+static void test_too_many(void **state)
+{
+	(void)state;
+	if (RUN_ASAN || RUNNING_ON_VALGRIND)
+		skip();         /* ASAN needs mappings of its own for each, valgrind an age */
+	in_task(too_many_main, NULL);
+}
+
 /* ---- signals, fork ---- */
 
 static void on_usr1(void *arg)
@@ -932,6 +964,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_timers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timer_heap, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_signal, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fork, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_slice, setup, teardown),
