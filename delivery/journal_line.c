@@ -89,7 +89,7 @@ int journal_line_parse(struct bytes line, struct buf *names, struct journal_line
 {
 	struct journal_line l = { 0 };
 	size_t ends[4] = { names->n };
-	uint64_t expires;
+	uint64_t expires = 0;
 	int r = line_check(&line);
 
 	if (r == 0)
