@@ -8,7 +8,6 @@
 #include "lib/base/assert.h"
 #include "lib/run/loop.h"
 
-#include <malloc.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -19,13 +18,9 @@
 
 #define GUARD_SIZE ((size_t)4096)
 #define STRIDE (GUARD_SIZE + RUN_STACK_SIZE)
-enum { SLAB_STACKS = 16 };
+enum { SLAB_STACKS = 16, GUARDED = 24000 };
 #define SLAB_SIZE (SLAB_STACKS * STRIDE)
 #define TRIM_EVERY SECONDS(2)
-enum {
-	GUARDED = 24000,
-	MANY_STACKS = 256,      /* a peak of so many is worth giving malloc's part back too */
-};
 
 struct slab {
 	struct slab *next;
@@ -43,7 +38,6 @@ static struct {
 	char **warm, **cold;            /* unused ones: used before; with no page of their own */
 	unsigned n_warm, n_cold, total;
 	unsigned least_warm;            /* since the last trim: so many were not needed */
-	unsigned trimmed;               /* since the pool was last empty */
 	struct timer trim;
 } pool;
 
@@ -99,14 +93,8 @@ static void pool_trim(void *arg)
 	pool.n_warm -= n;
 	memmove(pool.warm, pool.warm + n, pool.n_warm * sizeof *pool.warm);
 	pool.least_warm = pool.n_warm;
-	pool.trimmed += n;
-	if (pool.n_warm) {
+	if (pool.n_warm)
 		timer_start(&pool.trim, TRIM_EVERY, pool_trim, NULL);
-		return;
-	}
-	if (pool.trimmed >= MANY_STACKS)
-		malloc_trim(0);
-	pool.trimmed = 0;
 }
 
 char *stack_take(void)

@@ -5,10 +5,39 @@
 #include "lib/run/stream_impl.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+/* What a peak of connections took from malloc goes back to the kernel when it is over. */
+enum { MANY_STREAMS = 256 };
+static struct {
+	unsigned open, peak;
+	struct timer trim;
+} streams;
+
+static void streams_trim(void *arg)
+{
+	(void)arg;
+	iobuf_trim_pool();
+	malloc_trim(0);
+}
+
+static void streams_opened(void)
+{
+	if (++streams.open > streams.peak)
+		streams.peak = streams.open;
+}
+
+static void streams_closed(void)
+{
+	if (--streams.open >= streams.peak / 2 || streams.peak < MANY_STREAMS)
+		return;
+	streams.peak = streams.open;
+	timer_start(&streams.trim, SECONDS(2), streams_trim, NULL);
+}
 
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
@@ -62,6 +91,7 @@ static struct stream *stream_alloc(int fd)
 	struct stream *s = NEW(struct stream);
 	int on = 1;
 
+	streams_opened();
 	s->fd = fd;
 	/* Fails on a unix socket, which has no Nagle to turn off. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -112,6 +142,7 @@ void stream_close(struct stream **sp)
 	timer_stop(&s->park_timer);
 	event_del(&s->event);
 	close(s->fd);
+	streams_closed();
 	iobuf_fini(&s->in);
 	iobuf_fini(&s->out);
 	mem_free(s);

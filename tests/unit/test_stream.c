@@ -656,6 +656,54 @@ static void test_idle(void **state)
 	in_task(idle_main, NULL);
 }
 
+/* ---- what a peak leaves behind ---- */
+
+enum { PEAK = 400 };
+
+static size_t resident_kib(void)
+{
+	unsigned long size, resident;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu %lu", &size, &resident), 2);
+	fclose(f);
+	return resident * 4;
+}
+
+TASK_FN static void peak_main(void *arg)
+{
+	static struct stream *s[PEAK];
+	static char data[60000];
+	size_t before = resident_kib(), peak;
+	void *last;
+
+	(void)arg;
+	memset(data, 'x', sizeof data);
+	for (int i = 0; i < PEAK; i += 2)
+		assert_int_equal(stream_pair(&s[i], &s[i + 1]), 0);
+	for (int i = 0; i < PEAK; i++)
+		stream_put(s[i], bytes_make(data, sizeof data));
+	last = mem_alloc(100);          /* the heap's end stays where it is */
+	peak = resident_kib();
+	for (int i = 0; i < PEAK; i++)
+		stream_close(&s[i]);
+	run_clock_advance(SECONDS(3));
+	assert_int_equal(task_sleep(SECONDS(3)), 0);
+	print_message("  %zu KiB, at the peak %zu, afterwards %zu\n", before, peak, resident_kib());
+	assert_true(peak > before + 20000);
+	assert_true(resident_kib() < before + 4000);
+	mem_free(last);
+}
+
+static void test_peak(void **state)
+{
+	(void)state;
+	if (RUN_ASAN || RUNNING_ON_VALGRIND)
+		skip();         /* their allocators keep what is freed */
+	in_task(peak_main, NULL);
+}
+
 /* ---- connecting and listening ---- */
 
 struct server {
@@ -894,6 +942,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_park, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_session, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_idle, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_peak, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_connect, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_backlog, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_emfile, setup, teardown),
