@@ -78,6 +78,7 @@ struct policyd_exchange {
 	struct bytes request;
 	struct policyd_reply *reply;
 	const char *why;                /* what was wrong with the answer; NULL */
+	bool begun;                     /* something came before it failed */
 };
 
 TASK_FN static int policyd_exchange(struct stream *s, void *arg)
@@ -96,6 +97,7 @@ TASK_FN static int policyd_exchange(struct stream *s, void *arg)
 		if (r == 0)
 			r = policyd_codec_reply_line(x->reply, line, crlf, &x->why);
 	}
+	x->begun = x->reply->bytes || stream_input(s).n;
 	return r == 1 ? 0 : r;
 }
 
@@ -107,7 +109,7 @@ static struct policyd_failure policyd_failure_of(int r, bool connected, const st
 		return (struct policyd_failure){ GATE_FAULT_CONNECT, strerror(-r) };
 	if (r == -ETIMEDOUT)
 		return (struct policyd_failure){ GATE_FAULT_TIMEOUT, "no answer in time" };
-	if (gone && x->reply->bytes == 0)
+	if (gone && !x->begun)
 		return (struct policyd_failure){ GATE_FAULT_CONNECT, "the connection was closed without an answer" };
 	if (gone)
 		return (struct policyd_failure){ GATE_FAULT_PROTOCOL, "the connection was closed in the middle of an answer" };

@@ -186,8 +186,17 @@ static int policyd_apply(struct gate_call *call, const struct policyd_action *a)
 
 static int policyd_fail(struct gate_call *call, int r, struct policyd_failure f)
 {
-	/* The session's end, or a deadline around our own: not this server's fault to tell. */
-	if (r == -ECANCELED || (r == -ETIMEDOUT && deadline_left() <= 0))
+	if (r == -ECANCELED)
+		return r;
+	struct log_line l;
+	log_begin(&l, LOG_LEVEL_WARNING, "policy-fault");
+	log_str(&l, "gate", call->gate->name);
+	log_str(&l, "stage", gate_stage_name(call->stage));
+	log_str(&l, "fault", gate_fault_name(f.fault));
+	log_str(&l, "why", f.why);
+	log_end(&l);
+	/* A deadline around our own: the runner knows whether it was the gate's or the session's. */
+	if (r == -ETIMEDOUT && deadline_left() <= 0)
 		return r;
 	call->fault = f.fault;
 	call->fault_text = f.why;

@@ -430,6 +430,11 @@ TASK_FN static void run_fails_fast(struct scene *s)
 	expect_pattern(s, "-------+");
 	assert_true(run_now() - start < SECONDS(5));
 	assert_int_equal(s->server.connections, 8);
+	static const char *const why[] = { "the answer has no action", "the action has no value", "a line ends in CR LF", "a line is too long",
+					   "the answer is too long", "the connection was closed in the middle of an answer" };
+	for (unsigned i = 0; i < COUNT_OF(why); i++)
+		assert_non_null(strstr(buf_str(&logged), why[i]));
+	assert_non_null(strstr(buf_str(&logged), "level=warning event=policy-fault gate=greylist stage=rcpt fault=protocol why=\"the answer has no action\""));
 }
 
 static char oversize[100000];
