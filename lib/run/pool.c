@@ -175,8 +175,8 @@ void pool_give(struct pool_conn **cp)
 	struct pool_conn *c = pool_untake(cp);
 	struct pool *p = c->pool;
 
-	/* More than the answer has come, or the end of file behind it: of no use to the next. */
-	if (pool_worn_out(c) || stream_input(c->stream).n || stream_poll(c->stream) != -EAGAIN) {
+	/* More than the answer has come: of no use to the next.  An end of file behind it the loop will tell. */
+	if (pool_worn_out(c) || stream_input(c->stream).n) {
 		pool_conn_free(c);
 		return;
 	}
