@@ -16,8 +16,6 @@
 static cfg_opt_t stage_settings[] = { FAULT_SETTINGS, CFG_END() };
 cfg_opt_t config_gate_on_failure_settings[] = { FAULT_SETTINGS, READER_TITLED("stage", stage_settings), CFG_END() };
 
-static const char *const words[] = { "continue", "accept", "tempfail", "reject", "hold", "disconnect", NULL };
-
 static void set_fault(struct gate *g, unsigned from, unsigned to, int fault, enum gate_on_failure what)
 {
 	for (unsigned stage = from; stage < to; stage++)
@@ -28,14 +26,14 @@ static void set_fault(struct gate *g, unsigned from, unsigned to, int fault, enu
 static void read_faults(struct reader *r, cfg_t *s, struct gate *g, unsigned from, unsigned to)
 {
 	if (reader_has(s, "default")) {
-		enum gate_on_failure what = (enum gate_on_failure)reader_word(r, s, "default", words, 0);
+		enum gate_on_failure what = (enum gate_on_failure)reader_word(r, s, "default", gate_on_failure_words, 0);
 		for (int fault = 0; fault < GATE_FAULTS; fault++)
 			set_fault(g, from, to, fault, what);
 	}
 	for (int fault = GATE_FAULT_NONE + 1; fault < GATE_FAULTS; fault++) {
 		const char *name = gate_fault_name((enum gate_fault)fault);
 		if (reader_has(s, name))
-			set_fault(g, from, to, fault, (enum gate_on_failure)reader_word(r, s, name, words, 0));
+			set_fault(g, from, to, fault, (enum gate_on_failure)reader_word(r, s, name, gate_on_failure_words, 0));
 	}
 }
 
@@ -58,7 +56,7 @@ void config_gate_read(struct reader *r, cfg_t *section, struct gate *g)
 {
 	const char *by_fault = "on_failure" CONFIG_TEXT_SECTION_SUFFIX;
 	if (reader_has(section, "on_failure")) {
-		enum gate_on_failure what = (enum gate_on_failure)reader_word(r, section, "on_failure", words, 0);
+		enum gate_on_failure what = (enum gate_on_failure)reader_word(r, section, "on_failure", gate_on_failure_words, 0);
 		for (int fault = 0; fault < GATE_FAULTS; fault++)
 			set_fault(g, 0, GATE_STAGES, fault, what);
 	}

@@ -25,25 +25,15 @@ const char *gate_fault_name(enum gate_fault fault)
 	return fault_names[fault];
 }
 
-int gate_on_failure_parse(struct bytes word, enum gate_on_failure *ret)
-{
-	static const char *const words[] = {
-		[GATE_ON_FAILURE_CONTINUE] = "continue",
-		[GATE_ON_FAILURE_ACCEPT] = "accept",
-		[GATE_ON_FAILURE_TEMPFAIL] = "tempfail",
-		[GATE_ON_FAILURE_REJECT] = "reject",
-		[GATE_ON_FAILURE_HOLD] = "hold",
-		[GATE_ON_FAILURE_DISCONNECT] = "disconnect",
-	};
-
-	for (unsigned i = 0; i < COUNT_OF(words); i++) {
-		if (bytes_eq(word, bytes_of(words[i]))) {
-			*ret = i;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
+const char *const gate_on_failure_words[] = {
+	[GATE_ON_FAILURE_CONTINUE] = "continue",
+	[GATE_ON_FAILURE_ACCEPT] = "accept",
+	[GATE_ON_FAILURE_TEMPFAIL] = "tempfail",
+	[GATE_ON_FAILURE_REJECT] = "reject",
+	[GATE_ON_FAILURE_HOLD] = "hold",
+	[GATE_ON_FAILURE_DISCONNECT] = "disconnect",
+	NULL,
+};
 
 /* ---- collecting ---- */
 

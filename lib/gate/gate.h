@@ -42,7 +42,7 @@ enum gate_on_failure {
 	GATE_ON_FAILURE_CONTINUE, GATE_ON_FAILURE_ACCEPT, GATE_ON_FAILURE_TEMPFAIL, GATE_ON_FAILURE_REJECT, GATE_ON_FAILURE_HOLD,
 	GATE_ON_FAILURE_DISCONNECT
 };
-int gate_on_failure_parse(struct bytes word, enum gate_on_failure *ret) __attribute__((warn_unused_result));
+extern const char *const gate_on_failure_words[];      /* by their number; NULL at the end */
 
 struct gate_ops;
 /* A configured gate. */
