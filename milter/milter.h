@@ -30,6 +30,7 @@ struct milter_params {
 	unsigned protocol;                      /* most to offer, 2 to 6; default 6 */
 	enum milter_compat compat;
 	const char *macros[MILTER_MACRO_STAGES];        /* "j {daemon_name}", "" for none; NULL: compat's list */
+	size_t data_max;                        /* bytes of a header field it can be shown; default 65535, all that libmilter takes */
 	size_t reply_max;                       /* bytes of the longest reply taken; default 1 MiB + 64 KiB */
 };
 

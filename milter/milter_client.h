@@ -13,7 +13,7 @@ struct milter_config {
 	struct endpoint *endpoints;
 	unsigned endpoint_count;
 	int64_t connect_timeout, command_timeout, content_timeout;
-	size_t reply_max;
+	size_t reply_max, data_max;
 	enum milter_compat compat;
 	struct milter_terms offer;
 	struct milter_macro_list macros[MILTER_MACRO_STAGES];

@@ -222,14 +222,21 @@ static void milter_codec_put_unfolded(struct buf *out, struct bytes value)
 	milter_codec_put_string(out, value);
 }
 
-void milter_codec_put_header(struct buf *out, struct bytes name, struct bytes raw_value, bool keep_blank)
+bool milter_codec_put_header(struct buf *out, const struct milter_header *h)
 {
-	size_t begun = milter_codec_begin(out, SMFIC_HEADER);
-	milter_codec_put_string(out, name);
-	if (!keep_blank && raw_value.n > 0 && raw_value.p[0] == ' ')
-		raw_value = bytes_skip(raw_value, 1);
-	milter_codec_put_unfolded(out, raw_value);
+	size_t begun = milter_codec_begin(out, SMFIC_HEADER), data = out->n;
+	struct bytes value = h->raw_value;
+	milter_codec_put_string(out, bytes_first(h->name, h->most - 2));
+	if (!h->keep_blank && value.n > 0 && value.p[0] == ' ')
+		value = bytes_skip(value, 1);
+	milter_codec_put_unfolded(out, value);
+	bool cut = out->n - data > h->most;
+	if (cut) {
+		out->n = data + h->most - 1;
+		buf_add_char(out, '\0');
+	}
 	milter_codec_end(out, begun);
+	return !cut;
 }
 
 void milter_codec_put_chunk_head(struct buf *out, size_t n)

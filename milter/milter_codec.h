@@ -55,8 +55,13 @@ struct milter_peer {
 };
 void milter_codec_put_connect(struct buf *out, const struct milter_peer *peer);
 void milter_codec_put_text(struct buf *out, char command, struct bytes text);   /* HELO, UNKNOWN */
-/* RAW_VALUE is what stands behind the colon, folds and all.  KEEP_BLANK: its first blank too (SMFIP_HDR_LEADSPC). */
-void milter_codec_put_header(struct buf *out, struct bytes name, struct bytes raw_value, bool keep_blank);
+struct milter_header {
+	struct bytes name, raw_value;   /* the value is what stands behind the colon, folds and all */
+	bool keep_blank;                /* its first blank too (SMFIP_HDR_LEADSPC) */
+	size_t most;                    /* bytes of data that the filter takes, at least 16 */
+};
+/* False: it was too long for the filter, which is shown the beginning. */
+bool milter_codec_put_header(struct buf *out, const struct milter_header *h);
 /* The frame of a body chunk without the chunk: N bytes of it must follow. */
 void milter_codec_put_chunk_head(struct buf *out, size_t n);
 

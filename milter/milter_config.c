@@ -92,11 +92,16 @@ static int milter_config_new(const struct milter_params *p, struct milter_config
 		buf_printf(err, "there is no milter protocol version %u, only 2 to 6", version);
 		return -EINVAL;
 	}
+	if (p->data_max && p->data_max < 1024) {
+		buf_add_str(err, "a milter must take at least 1024 bytes at once");
+		return -EINVAL;
+	}
 	struct milter_config *c = NEW(struct milter_config);
 	c->connect_timeout = p->connect_timeout ? p->connect_timeout : SECONDS(30);
 	c->command_timeout = p->command_timeout ? p->command_timeout : SECONDS(30);
 	c->content_timeout = p->content_timeout ? p->content_timeout : SECONDS(300);
 	c->reply_max = p->reply_max ? p->reply_max : (size_t)1088 * 1024;
+	c->data_max = p->data_max ? p->data_max : MILTER_DATA_MAX;
 	c->compat = p->compat;
 	c->offer = milter_codec_offer(version);
 	int r = milter_config_endpoints(p, c, err);

@@ -54,6 +54,20 @@ static int milter_edit_note(struct milter *m, struct gate_call *call, const stru
 	return 0;
 }
 
+static const char *milter_edit_why(int error)
+{
+	switch (error) {
+	case -EPERM:
+		return "was not negotiated";
+	case -EINVAL:
+		return "makes no sense";
+	case -EMSGSIZE:
+		return "is too much";
+	default:
+		return strerrordesc_np(-error); /* of the spool */
+	}
+}
+
 int milter_edit(struct milter *m, struct gate_call *call, const struct milter_reply *reply)
 {
 	int r = -EPERM;
@@ -64,7 +78,6 @@ int milter_edit(struct milter *m, struct gate_call *call, const struct milter_re
 	if (r >= 0)
 		return 0;
 	m->client.fault = GATE_FAULT_EDIT;
-	m->client.why = r == -EPERM ? arena_printf(call->txn->arena, "%s was not negotiated", reply->kind->name) :
-				      arena_printf(call->txn->arena, "%s makes no sense", reply->kind->name);
+	m->client.why = arena_printf(call->txn->arena, "%s %s", reply->kind->name, milter_edit_why(r));
 	return r;
 }

@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <libmilter/mfdef.h>
 
+enum { VALUE_MAX = 1024 };
+
 /* Appends the value: false when there is none. */
 typedef bool milter_macro_fn(const struct milter_macro_view *v, struct buf *out);
 
@@ -436,9 +438,12 @@ static void milter_macros_put_one(struct buf *out, const struct milter_macro *m,
 		out->n = before;
 		return;
 	}
+	/* A NUL in a header field must not begin another macro, nor a long one fill the filter's buffer. */
+	if (out->n - value > VALUE_MAX)
+		out->n = value + VALUE_MAX;
 	ptrdiff_t nul = bytes_find(bytes_make(out->p + value, out->n - value), '\0');
 	if (nul >= 0)
-		out->n = value + nul; /* a NUL in a header field must not begin another macro */
+		out->n = value + nul;
 	buf_add_char(out, '\0');
 }
 

@@ -6,19 +6,34 @@
  */
 #include "milter/milter_gate.h"
 
+#include "lib/base/log.h"
+
 #include <errno.h>
 #include <libmilter/mfapi.h>
 #include <libmilter/mfdef.h>
 
+/* libmilter hangs up on a frame over 64 KiB.  The message keeps the whole field. */
+static void milter_message_put_header(struct milter *m, const struct gate_call *call, const struct mail_header *h)
+{
+	struct milter_header header = {
+		.name = h->name,
+		.raw_value = mail_header_value(h),
+		.keep_blank = m->client.terms.protocol & SMFIP_HDR_LEADSPC,
+		.most = m->client.config->data_max,
+	};
+	if (!milter_codec_put_header(&m->client.out, &header))
+		log_notice("milter", "milter %s is shown only the first %zu bytes of the header field %.*s", call->gate->name, header.most,
+		    (int)bytes_first(h->name, 100).n, h->name.p);
+}
+
 TASK_FN static int milter_message_headers(struct milter *m, struct gate_call *call)
 {
 	const struct milter_event *event = milter_codec_event(SMFIC_HEADER);
-	bool keep_blank = m->client.terms.protocol & SMFIP_HDR_LEADSPC;
 	struct mail_header *h;
 	LIST_EACH(h, &call->txn->mail->headers, struct mail_header, link) {
 		if (h->hidden || !milter_gate_begin(m, call, event))
 			continue;
-		milter_codec_put_header(&m->client.out, h->name, mail_header_value(h), keep_blank);
+		milter_message_put_header(m, call, h);
 		int r = milter_gate_finish(m, call, event);
 		if (r < 0 || milter_gate_decided(m, call))
 			return r;

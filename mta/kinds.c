@@ -74,7 +74,8 @@ static cfg_opt_t macro_settings[] = {
 };
 static cfg_opt_t milter_settings[] = {
 	READER_LIST("socket"), READER_VALUE("connect_timeout"), READER_VALUE("command_timeout"), READER_VALUE("content_timeout"),
-	READER_VALUE("protocol"), READER_VALUE("compat"), READER_SECTION("macros", macro_settings), READER_VALUE("reply_max"),
+	READER_VALUE("protocol"), READER_VALUE("compat"), READER_SECTION("macros", macro_settings), READER_VALUE("data_max"),
+	READER_VALUE("reply_max"),
 	CONFIG_GATE_SETTINGS, CFG_END(),
 };
 
@@ -102,6 +103,7 @@ static void *define_milter(struct reader *r, cfg_t *s, const char *name, struct 
 		.content_timeout = reader_duration(r, s, "content_timeout", 0),
 		.protocol = reader_number(r, s, "protocol", 6, 2, 6),
 		.compat = (enum milter_compat)reader_word(r, s, "compat", compat, MILTER_COMPAT_FULL),
+		.data_max = reader_size(r, s, "data_max", 0),
 		.reply_max = reader_size(r, s, "reply_max", 0),
 	};
 	struct gate *g = ARENA_NEW(r->arena, struct gate);

@@ -37,11 +37,20 @@ const char *const gate_on_failure_words[] = {
 
 /* ---- collecting ---- */
 
-/* A new edit of KIND at the end of the call's; NULL when it was not negotiated. */
-static struct gate_edit *gate_edit_new(struct gate_call *c, enum gate_edit_kind kind)
+/* May there be another edit of KIND that takes N bytes? */
+static int gate_edit_allowed(struct gate_call *c, enum gate_edit_kind kind, size_t n)
 {
 	if (!(c->negotiated & kind))
-		return NULL;
+		return -EPERM;
+	if (n > GATE_EDITS_MAX - c->edit_bytes || sizeof(struct gate_edit) > GATE_EDITS_MAX - c->edit_bytes - n)
+		return -EMSGSIZE;
+	c->edit_bytes += sizeof(struct gate_edit) + n;
+	return 0;
+}
+
+/* A new edit of KIND at the end of the call's. */
+static struct gate_edit *gate_edit_new(struct gate_call *c, enum gate_edit_kind kind)
+{
 	struct gate_edit *e = ARENA_NEW(c->txn->arena, struct gate_edit);
 	e->kind = kind;
 	list_append(&c->edits, &e->link);
@@ -70,9 +79,10 @@ static int gate_edit_header(struct gate_call *c, const struct header_edit *h)
 {
 	if (!gate_edit_name_valid(h->name))
 		return -EINVAL;
+	int r = gate_edit_allowed(c, h->kind, h->name.n + h->value.n);
+	if (r < 0)
+		return r;
 	struct gate_edit *e = gate_edit_new(c, h->kind);
-	if (!e)
-		return -EPERM;
 	e->index = h->index;
 	e->leading_space = h->leading_space;
 	e->name = arena_bytes(c->txn->arena, h->name);
@@ -134,10 +144,10 @@ static int gate_edit_path(struct gate_call *c, enum smtp_verb verb, struct bytes
 
 int gate_edit_rcpt_add(struct gate_call *c, struct bytes address, struct bytes params)
 {
-	if (!(c->negotiated & GATE_EDIT_RCPT_ADD))
-		return -EPERM;
 	struct smtp_path path;
-	int r = gate_edit_path(c, SMTP_RCPT, address, params, &path);
+	int r = gate_edit_allowed(c, GATE_EDIT_RCPT_ADD, address.n + params.n);
+	if (r == 0)
+		r = gate_edit_path(c, SMTP_RCPT, address, params, &path);
 	if (r < 0)
 		return r;
 	if (path.address.address.n == 0)
@@ -150,19 +160,20 @@ int gate_edit_rcpt_add(struct gate_call *c, struct bytes address, struct bytes p
 
 int gate_edit_rcpt_delete(struct gate_call *c, struct bytes address)
 {
+	int r = gate_edit_allowed(c, GATE_EDIT_RCPT_DELETE, address.n);
+	if (r < 0)
+		return r;
 	struct gate_edit *e = gate_edit_new(c, GATE_EDIT_RCPT_DELETE);
-	if (!e)
-		return -EPERM;
 	e->value = arena_bytes(c->txn->arena, gate_edit_unbracket(address));
 	return 0;
 }
 
 int gate_edit_sender(struct gate_call *c, struct bytes address, struct bytes params)
 {
-	if (!(c->negotiated & GATE_EDIT_SENDER))
-		return -EPERM;
 	struct smtp_path path;
-	int r = gate_edit_path(c, SMTP_MAIL, address, params, &path);
+	int r = gate_edit_allowed(c, GATE_EDIT_SENDER, address.n + params.n);
+	if (r == 0)
+		r = gate_edit_path(c, SMTP_MAIL, address, params, &path);
 	if (r < 0)
 		return r;
 	gate_edit_new(c, GATE_EDIT_SENDER)->path = path;
@@ -171,9 +182,10 @@ int gate_edit_sender(struct gate_call *c, struct bytes address, struct bytes par
 
 int gate_edit_hold(struct gate_call *c, struct bytes reason)
 {
+	int r = gate_edit_allowed(c, GATE_EDIT_HOLD, reason.n);
+	if (r < 0)
+		return r;
 	struct gate_edit *e = gate_edit_new(c, GATE_EDIT_HOLD);
-	if (!e)
-		return -EPERM;
 	e->value = arena_bytes(c->txn->arena, reason);
 	return 0;
 }
@@ -184,6 +196,10 @@ int gate_edit_body(struct gate_call *c, struct bytes piece)
 		return -EPERM;
 	if (!c->txn->mail)
 		return -EINVAL;
+	uint64_t most = c->txn->mail->limits.size_max;
+	c->body_bytes += piece.n;
+	if (most && c->body_bytes > most + GATE_EDITS_MAX)
+		return -EMSGSIZE;
 	c->body_replaced = true;
 	/* A shadow gate's body would only be thrown away. */
 	return c->gate->shadow ? 0 : mail_body_replace(c->txn->mail, piece);

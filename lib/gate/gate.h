@@ -55,6 +55,9 @@ struct gate {
 	bool shadow;                    /* asked and logged, without effect */
 };
 
+/* What the edits of one answer but the body may take; the body may grow by as much over the limit for messages. */
+enum { GATE_EDITS_MAX = 4 * 1024 * 1024 };
+
 /* One edit, between the gate's answer and its effect.  Lives in the transaction's arena, as its strings do. */
 struct gate_edit {
 	struct list link;
@@ -86,6 +89,8 @@ struct gate_call {
 	unsigned negotiated;            /* gate_edit_kind bits this gate may use: set by the method before it edits */
 	bool rcpt_twice;                /* a recipient it adds that is there already is delivered to twice (M30) */
 	struct list edits;              /* of struct gate_edit */
+	size_t edit_bytes;              /* they take */
+	uint64_t body_bytes;            /* of the new body so far */
 	bool body_replaced;
 };
 
@@ -109,7 +114,7 @@ struct gate_ops {
 };
 
 /* Edits, for gates to call.  Each appends to the call; the runner applies them in order when the gate has answered and
- * only if all were negotiated.  -EPERM: not negotiated (return it, with GATE_FAULT_EDIT); -EINVAL: makes no sense.
+ * only if all were negotiated.  -EPERM: not negotiated (return it, with GATE_FAULT_EDIT); -EINVAL: makes no sense; -EMSGSIZE: too much.
  * Addresses may stand in angle brackets; ESMTP parameters that make no sense here are left out.  All but the body may also
  * be edited before there is a message: header edits then wait for it, in front of our own trace fields. */
 int gate_edit_header_add(struct gate_call *c, struct bytes name, struct bytes value, bool leading_space) __attribute__((warn_unused_result));

@@ -435,6 +435,42 @@ static int edits_wrongly(struct gate_call *call)
 	return 0;
 }
 
+static int edits_endlessly(struct gate_call *call)
+{
+	static const char kilobytes[4096];
+	int r = 0;
+	call->negotiated = ~0u;
+	for (unsigned i = 0; r == 0 && i < 1u << 20; i++)
+		r = gate_edit_header_add(call, BYTES("X"), bytes_make(kilobytes, sizeof(kilobytes)), false);
+	assert_int_equal(r, -EMSGSIZE);
+	for (r = 0; r == 0;)
+		r = gate_edit_body(call, bytes_make(kilobytes, sizeof(kilobytes)));
+	assert_int_equal(r, -EMSGSIZE);
+	assert_true(call->body_bytes > 10000 && call->body_bytes < 8 << 20);
+	call->fault = GATE_FAULT_EDIT;
+	return r;
+}
+
+/* Edits without end, and a body without end, are stopped long before the memory or the disk is full. */
+TASK_FN static void edit_endless(void *arg)
+{
+	(void)arg;
+	struct gate gates[] = { fake_gate("a", edits_endlessly, GATE_ON_FAILURE_TEMPFAIL) };
+	struct mail_limits limits = { .header_max = 1 << 20, .size_max = 10000, .memory_max = 1000, .spool = "/tmp" };
+	begin(gates, 1);
+	fixture_mail(&f, "FROM:<s@example.org>");
+	f.txn.mail = mail_new(&limits);
+	assert_int_equal(mail_append(f.txn.mail, message), 0);
+	assert_int_equal(mail_end(f.txn.mail), 0);
+	gates[0].ops = &plain_ops;
+	assert_verdict(ask(GATE_MESSAGE), GATE_TEMPFAIL, 451, "4.3.5");
+	struct buf now = { 0 };
+	fixture_message(&f, &now);
+	assert_string_equal(buf_str(&now), message.p);
+	buf_fini(&now);
+	end();
+}
+
 TASK_FN static void edit_refused(void *arg)
 {
 	(void)arg;
@@ -633,6 +669,7 @@ IN_TASK(edit_fault)
 IN_TASK(edit_shadow)
 IN_TASK(edit_early)
 IN_TASK(edit_refused)
+IN_TASK(edit_endless)
 IN_TASK(fault_starves_nobody)
 IN_TASK(fault_outranked)
 IN_TASK(fault_table)
@@ -655,6 +692,7 @@ int main(void)
 		cmocka_unit_test(test_edit_shadow),
 		cmocka_unit_test(test_edit_early),
 		cmocka_unit_test(test_edit_refused),
+		cmocka_unit_test(test_edit_endless),
 		cmocka_unit_test(test_fault_starves_nobody),
 		cmocka_unit_test(test_fault_outranked),
 		cmocka_unit_test(test_fault_table),

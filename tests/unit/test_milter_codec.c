@@ -63,7 +63,7 @@ static void test_headers(void **state)
 	};
 	struct buf b = { 0 }, want = { 0 };
 	for (unsigned i = 0; i < COUNT_OF(cases); i++) {
-		milter_codec_put_header(&b, BYTES("Subject"), cases[i].raw, cases[i].keep);
+		assert_true(milter_codec_put_header(&b, &(struct milter_header){ BYTES("Subject"), cases[i].raw, cases[i].keep, 65535 }));
 		buf_add_u32be(&want, 1 + 8 + cases[i].want.n + 1);
 		buf_add(&want, BYTES("LSubject\0"));
 		buf_add(&want, cases[i].want);
@@ -73,6 +73,20 @@ static void test_headers(void **state)
 	}
 	buf_fini(&b);
 	buf_fini(&want);
+}
+
+/* A filter that takes no more is shown the beginning, well formed. */
+static void test_long_headers(void **state)
+{
+	(void)state;
+	struct buf b = { 0 };
+	assert_true(milter_codec_put_header(&b, &(struct milter_header){ BYTES("Subject"), BYTES(" 1234567"), false, 16 }));
+	assert_buf(&b, BYTES("\0\0\0\x11LSubject\0" "1234567\0"));
+	assert_false(milter_codec_put_header(&b, &(struct milter_header){ BYTES("Subject"), BYTES(" 12345678"), false, 16 }));
+	assert_buf(&b, BYTES("\0\0\0\x11LSubject\0" "1234567\0"));
+	assert_false(milter_codec_put_header(&b, &(struct milter_header){ BYTES("A-name-too-long-for-it"), BYTES("v"), false, 16 }));
+	assert_buf(&b, BYTES("\0\0\0\x11LA-name-too-lon\0" "\0"));
+	buf_fini(&b);
 }
 
 /* M2: what a version lacks is neither offered nor sent. */
@@ -274,7 +288,7 @@ static void test_reply_texts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_events),  cmocka_unit_test(test_headers), cmocka_unit_test(test_offers),
+		cmocka_unit_test(test_events),  cmocka_unit_test(test_headers), cmocka_unit_test(test_long_headers), cmocka_unit_test(test_offers),
 		cmocka_unit_test(test_agree),   cmocka_unit_test(test_symbols), cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_replies), cmocka_unit_test(test_reply_texts),
 	};

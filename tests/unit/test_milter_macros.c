@@ -153,6 +153,25 @@ static void test_corners(void **state)
 	assert_macros(c, 'E', "{msg_id}", "{msg_id}=<1@x>");
 }
 
+/* A value that a sender made long must not fill the filter's buffer. */
+static void test_long_value(void **state)
+{
+	(void)state;
+	struct buf header = { 0 }, want = { 0 };
+	buf_add_str(&header, "Message-ID: ");
+	buf_add_str(&want, "{msg_id}=");
+	for (unsigned i = 0; i < 100000; i++)
+		buf_add_char(&header, 'x');
+	for (unsigned i = 0; i < 1024; i++)
+		buf_add_char(&want, 'x');
+	buf_add_str(&header, "\r\n\r\n");
+	mail_unref(&f.txn.mail);
+	fixture_content(&f, buf_bytes(&header));
+	assert_macros(MILTER_COMPAT_FULL, 'E', "{msg_id}", buf_str(&want));
+	buf_fini(&header);
+	buf_fini(&want);
+}
+
 static void test_parse(void **state)
 {
 	(void)state;
@@ -173,6 +192,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sendmail, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_corners, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_long_value, setup, teardown),
 		cmocka_unit_test(test_parse),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
