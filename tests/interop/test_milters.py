@@ -2,6 +2,7 @@
 
 Each is asked the same through Debian's Postfix and through gatepost; what the client hears and what is delivered must be the same.
 """
+import json
 import os
 import re
 import shutil
@@ -255,6 +256,27 @@ def test_a_filter_that_dies_comes_back(place, folder):
         assert ours.log.has('event=milter-fault', 'fault=connect')
 
 
+@pytest.mark.parametrize('stage', ['header', 'eoh', 'body'])
+@pytest.mark.parametrize('compat', ['full', 'postfix'])
+def test_libmilter_decides_in_the_midst(folder, stage, compat):
+    """libmilter that refuses, accepts or skips before the end of the message; every other message of the session is whole."""
+    script = {stage: [{'when': {'mail': 'refused'}, 'reply': ['550', '5.7.9', 'Not this one']}, {'when': {'mail': 'accepted'}, 'reply': 'accept'},
+                      {'when': {'mail': 'later'}, 'reply': 'tempfail'}],
+              'eom': {'do': [['addheader', 'X-Seen', 'yes']], 'reply': 'continue'}}
+    os.mkdir(folder + '/scripted-milter')
+    with open(folder + '/scripted-milter/script.json', 'w') as f:
+        json.dump(script, f)
+    with Fixture('scripted-milter', folder) as f, Ours(folder, [f.endpoint], 'compat = ' + compat) as ours, Smtp(ours.port) as c:
+        c.cmd('EHLO client.example.net', 250)
+        for sender, code in (('fine', 250), ('refused', 550), ('fine', 250), ('accepted', 250), ('later', 451), ('refused', 550), ('fine', 250)):
+            said = c.mail(sender + '@example.test', ['b@example.test'], message(sender), code)
+            if code == 550:
+                assert said == ['5.7.9 Not this one']
+        c.cmd('QUIT', 221)
+        mails = ours.mails()
+    assert [b'\nX-Seen: yes\n' in m for m in mails] == [True, True, False, True]
+
+
 def test_large_and_odd(folder, rspamd, clamav, opendkim):
     """A body of several chunks, a header of many lines, an empty body: nothing is cut, whatever looks at it."""
     many = ''.join('X-Line-%d: %s\n' % (i, 'v' * 60) for i in range(400))
@@ -266,3 +288,17 @@ def test_large_and_odd(folder, rspamd, clamav, opendkim):
     assert first.split(b'\n\n', 1)[1] == large.replace(b'\r\n', b'\n').split(b'\n\n', 1)[1]
     assert all(b'\nX-Line-%d: ' % i in first for i in range(400))
     assert second.endswith(b'\n\n')
+
+
+def test_header_over_what_libmilter_takes(folder, clamav, rspamd):
+    """libmilter hangs up on more than 64 KiB at once: so it is shown the beginning of such a field unless data_max says otherwise."""
+    long = b'X-Long: ' + b'z' * 70000
+    with Ours(folder, [clamav.endpoint, rspamd.endpoint], 'data_max = 1M') as ours:
+        assert say(ours, long + b'\r\n' + message('x'))[0] == 451
+        ours.allowed.append('event=milter-fault')
+        ours.log.wait('event=milter-fault', 'milter=m0')
+    os.mkdir(folder + '/d')
+    with Ours(folder + '/d', [clamav.endpoint, rspamd.endpoint]) as ours:
+        assert say(ours, long + b'\r\n' + message('y'))[0] == 250
+        mail, = ours.mails()
+    assert b'\n' + long + b'\n' in b'\n' + mail and b'X-Virus-Status: Clean' in mail and b'X-Spamd-Result: ' in mail

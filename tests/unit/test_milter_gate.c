@@ -176,6 +176,68 @@ TASK_FN static void unanswered(void *arg)
 	end();
 }
 
+/* A filter that answers everything is sent the content in one piece all the same, and its answers are read together.  One that decides in the
+ * midst of it is left, and met again with the next message. */
+TASK_FN static void answered_together(void *arg)
+{
+	(void)arg;
+	static const struct {
+		char event;
+		const char *reply;
+		unsigned skip;
+		enum gate_action action;
+		bool left;
+	} cases[] = {
+		{ 'L', "c", 0, GATE_CONTINUE, false },
+		{ 'L', "r", 0, GATE_REJECT, true },
+		{ 'L', "t", 2, GATE_TEMPFAIL, true },
+		{ 'L', "s", 0, GATE_CONTINUE, false },
+		{ 'L', "a", 1, GATE_CONTINUE, true },
+		{ 'N', "d", 0, GATE_DISCARD, true },
+		{ 'B', "r", 0, GATE_REJECT, true },
+		{ 'B', "s", 0, GATE_CONTINUE, false },
+		{ 'E', "r", 0, GATE_REJECT, false },
+	};
+	for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+		fake.replies[(unsigned char)cases[i].event] = REPLIES(bytes_of(cases[i].reply));
+		fake.skip[(unsigned char)cases[i].event] = cases[i].skip;
+		begin_as(MILTER_COMPAT_FULL);
+		assert_int_equal(transaction().action, cases[i].action);
+		fake_milter_settle();
+		assert_non_null(strstr(buf_str(&fake.trace), "O DC C DH H DM M DR R DT T DN L L L N B DE E"));
+		assert_int_equal(fake.tasks.count, cases[i].left ? 0 : 1);
+		chain_abort(&f.chain, &f.txn, false);
+		fixture_txn_fini(&f);
+		fake.replies[(unsigned char)cases[i].event] = NULL;
+		fake_milter_settle();
+		buf_clear(&fake.trace);
+		fixture_mail(&f, "FROM:<s@example.org>");
+		assert_goes_on(ask(GATE_MAIL));
+		assert_told(cases[i].left ? "O DC C DH H DM M" : "DM M");
+		end();
+	}
+}
+
+/* More header fields than answers are waited for at once. */
+TASK_FN static void many_headers(void *arg)
+{
+	(void)arg;
+	struct buf b = { 0 };
+	for (unsigned i = 0; i < 500; i++)
+		buf_printf(&b, "X-%u: v\r\n", i);
+	buf_add_str(&b, "\r\nbody\r\n");
+	begin_as(MILTER_COMPAT_FULL);
+	assert_goes_on(envelope());
+	fixture_content(&f, buf_bytes(&b));
+	fake.verbose = true;
+	assert_goes_on(ask(GATE_MESSAGE));
+	fake_milter_settle();
+	assert_non_null(strstr(buf_str(&fake.trace), " LX-0|v| LX-1|v|"));
+	assert_non_null(strstr(buf_str(&fake.trace), " LX-498|v| LX-499|v| N Bbody\\r\\n DE"));
+	buf_fini(&b);
+	end();
+}
+
 TASK_FN static void unwanted(void *arg)
 {
 	(void)arg;
@@ -761,6 +823,8 @@ static void test_configure(void **state)
 	X(conversation)                                                                                                 \
 	X(conversation_postfix)                                                                                         \
 	X(unanswered)                                                                                                   \
+	X(answered_together)                                                                                            \
+	X(many_headers)                                                                                                 \
 	X(unwanted)                                                                                                     \
 	X(versions)                                                                                                     \
 	X(symbols)                                                                                                      \
