@@ -68,7 +68,7 @@ void smtp_reply_parser_take(struct smtp_reply_parser *p, struct arena *arena, st
 	*ret = (struct smtp_reply){ .code = p->code, .text = arena_str(arena, buf_bytes(&p->text)) };
 	memcpy(ret->enhanced, p->enhanced, sizeof ret->enhanced);
 	p->code = p->lines = 0;
-	p->enhanced[0] = '\0';
+	memset(p->enhanced, 0, sizeof p->enhanced);
 	buf_clear(&p->text);
 }
 
