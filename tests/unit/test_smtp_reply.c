@@ -178,6 +178,29 @@ static void test_read(void **state)
 	}
 }
 
+/* The parser of a kept connection: nothing of a longer code stays behind a shorter one. */
+static void test_read_again(void **state)
+{
+	(void)state;
+	static const struct {
+		struct bytes line;
+		const char *enhanced;
+	} replies[] = {
+		{ BYTES("550 5.750.123 long"), "5.750.123" },
+		{ BYTES("550 5.7.1 short"), "5.7.1" },
+		{ BYTES("250 none"), "" },
+		{ BYTES("250 2.0.0 short"), "2.0.0" },
+	};
+	struct smtp_reply_parser p = { 0 };
+	struct smtp_reply r;
+	for (size_t i = 0; i < COUNT_OF(replies); i++) {
+		assert_int_equal(smtp_reply_parser_line(&p, replies[i].line), 1);
+		smtp_reply_parser_take(&p, &arena, &r);
+		assert_string_equal(r.enhanced, replies[i].enhanced);
+	}
+	smtp_reply_parser_fini(&p);
+}
+
 static void test_read_limits(void **state)
 {
 	static char line[SMTP_REPLY_LINE_MAX + 1];
@@ -256,7 +279,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_put),  cmocka_unit_test(test_long_line),   cmocka_unit_test(test_parse_text), cmocka_unit_test(test_enhanced),
-		cmocka_unit_test(test_read), cmocka_unit_test(test_read_limits), cmocka_unit_test(test_caps),       cmocka_unit_test(test_caps_overflow),
+		cmocka_unit_test(test_read), cmocka_unit_test(test_read_again), cmocka_unit_test(test_read_limits), cmocka_unit_test(test_caps),       cmocka_unit_test(test_caps_overflow),
 	};
 	return cmocka_run_group_tests(tests, NULL, teardown);
 }
