@@ -1,4 +1,5 @@
 /* main.c: the commands of gatepost. */
+#include "mta/command.h"
 #include "mta/master.h"
 
 #include "lib/base/mem.h"
@@ -14,18 +15,13 @@ static const char usage[] = "usage: gatepost [-c FILE] serve [-d]    accept mail
 			    "       gatepost [-c FILE] check         make every start-up check, serve nothing\n"
 			    "       gatepost version\n";
 
-struct command_line {
-	const char *file;
-	char **rest;            /* behind the command, NULL at the end */
-};
-
 static void print_lines(FILE *to, const struct buf *text)
 {
 	if (text->n)
 		fprintf(to, "%.*s\n", BYTES_ARG(buf_bytes(text)));
 }
 
-static int bad_usage(void)
+int command_bad_usage(void)
 {
 	fputs(usage, stderr);
 	return EX_USAGE;
@@ -83,7 +79,7 @@ static int command_serve(const struct command_line *l)
 	if (l->rest[0] && strcmp(l->rest[0], "-d") == 0 && !l->rest[1])
 		return serve_in_background(l->file);
 	if (l->rest[0])
-		return bad_usage();
+		return command_bad_usage();
 	int code = master_serve(&p, &err);
 	print_lines(stderr, &err);
 	buf_fini(&err);
@@ -96,7 +92,7 @@ static int command_check(const struct command_line *l)
 {
 	struct buf err = { 0 }, note = { 0 };
 	if (l->rest[0])
-		return bad_usage();
+		return command_bad_usage();
 	int code = master_check(l->file, &err, &note);
 	print_lines(stderr, &err);
 	print_lines(stderr, &note);
@@ -110,7 +106,7 @@ static int command_check(const struct command_line *l)
 static int command_version(const struct command_line *l)
 {
 	if (l->rest[0])
-		return bad_usage();
+		return command_bad_usage();
 	puts("gatepost " GATEPOST_VERSION);
 	return EX_OK;
 }
@@ -130,15 +126,15 @@ int main(int argc, char **argv)
 			return EX_OK;
 		}
 		if (option != 'c')
-			return bad_usage();
+			return command_bad_usage();
 		l.file = optarg;
 	}
 	if (optind >= argc)
-		return bad_usage();
+		return command_bad_usage();
 	l.rest = argv + optind + 1;
 	for (size_t i = 0; i < COUNT_OF(commands); i++)
 		if (strcmp(argv[optind], commands[i].name) == 0)
 			return commands[i].run(&l);
 	fprintf(stderr, "gatepost: unknown command %s\n", argv[optind]);
-	return bad_usage();
+	return command_bad_usage();
 }
