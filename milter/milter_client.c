@@ -51,10 +51,13 @@ TASK_FN static int milter_client_frame(struct milter_client *c, int64_t timeout,
 		}
 	}
 	deadline_end(&d);
+	if (r < 0 && stream_input(c->stream).n > 0)
+		milter_tap_tell(c->config->tap, MILTER_TAP_REST, stream_input(c->stream));
 	if (why)
 		return milter_client_fault(c, -EPROTO, GATE_FAULT_PROTOCOL, why);
 	if (r < 0)
 		return r;
+	milter_tap_tell(c->config->tap, MILTER_TAP_RECEIVED, *ret);
 	c->eaten = MILTER_LENGTH_BYTES + ret->n;
 	return 0;
 }
@@ -81,8 +84,12 @@ bool milter_client_stale(struct milter_client *c)
 int milter_client_send(struct milter_client *c, size_t at, struct bytes body, int64_t timeout)
 {
 	milter_client_forget(c);
-	if (stream_input(c->stream).n > 0)
+	if (c->config->tap)
+		milter_tap_frames(c->config->tap, buf_bytes(&c->out), at, body);
+	if (stream_input(c->stream).n > 0) {
+		milter_tap_tell(c->config->tap, MILTER_TAP_REST, stream_input(c->stream));
 		return milter_client_fault(c, -EPROTO, GATE_FAULT_PROTOCOL, "a reply to nothing");
+	}
 	struct iovec iov[] = {
 		{ c->out.p, at },
 		{ (void *)body.p, body.n },
@@ -110,6 +117,7 @@ TASK_FN static int milter_client_connect(struct milter_client *c)
 		r = stream_connect(e, NULL, &c->stream);
 		if (r == 0) {
 			c->inet = e->kind == ENDPOINT_INET;
+			milter_tap_tell(c->config->tap, MILTER_TAP_OPENED, bytes_of(e->text));
 			return 0;
 		}
 		if (r == -ECANCELED || r == -ETIMEDOUT)
@@ -175,6 +183,8 @@ int milter_client_open(struct milter_client *c)
 
 void milter_client_close(struct milter_client *c)
 {
+	if (c->stream)
+		milter_tap_tell(c->config->tap, MILTER_TAP_CLOSED, BYTES(""));
 	stream_close(&c->stream);
 	buf_fini(&c->out);
 	mem_free(c->symbols);

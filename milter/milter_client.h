@@ -7,6 +7,7 @@
 #include "lib/run/stream.h"
 #include "milter/milter_codec.h"
 #include "milter/milter_macros.h"
+#include "milter/milter_tap.h"
 
 /* A configured milter: what milter_params said, digested. */
 struct milter_config {
@@ -17,6 +18,7 @@ struct milter_config {
 	enum milter_compat compat;
 	struct milter_terms offer;
 	struct milter_macro_list macros[MILTER_MACRO_STAGES];
+	const struct milter_tap *tap;           /* who watches; NULL */
 };
 
 /* A connection.  Small: while it waits for the filter it holds no buffers. */

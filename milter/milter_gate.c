@@ -375,6 +375,18 @@ static void milter_gate_log_fault(const struct gate_call *call)
 	log_end(&l);
 }
 
+static void milter_gate_tap_fault(const struct milter *m, const struct gate_call *call)
+{
+	const struct milter_tap *tap = m->client.config->tap;
+	const struct milter_tap_event event = {
+		.what = MILTER_TAP_FAULT,
+		.data = bytes_of(call->fault_text),
+		.fault = call->fault ? call->fault : GATE_FAULT_TIMEOUT,
+	};
+	if (tap)
+		tap->fn(tap->arg, &event);
+}
+
 TASK_FN static int milter_gate_event(struct gate_call *call)
 {
 	struct milter *m = call->context;
@@ -391,6 +403,7 @@ TASK_FN static int milter_gate_event(struct gate_call *call)
 	call->fault = m->client.fault;
 	call->fault_text = m->client.why;
 	milter_gate_log_fault(call);
+	milter_gate_tap_fault(m, call);
 	milter_client_close(&m->client);
 	return r;
 }
