@@ -81,6 +81,7 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB)
 # Programs that tests run: tests/tools/X.c.
 TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(wildcard tests/tools/*.c))
 tools: $(TOOLS)
+$(BUILD)/tools/milter_all: LIBS += -lmilter
 $(BUILD)/tools/%: $(BUILD)/tests/tools/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)

@@ -5,7 +5,7 @@ import socket
 import ssl
 import subprocess
 
-from . import actors
+from . import actors, filters
 from .actors import glob, unescape
 from .server import PATIENCE, Gatepost, free_port
 
@@ -78,7 +78,8 @@ def parse(path):
 
 
 class Dialogue:
-    KINDS = {'milter': lambda n, d, k: actors.Milter(n, d, k), 'policy': lambda n, d, k: actors.Policy(n, d, k),
+    KINDS = {'milter': lambda n, d, k: actors.Milter(n, d, k), 'libmilter': lambda n, d, k: filters.Filter(n, d, k),
+             'pymilter': lambda n, d, k: filters.PyFilter(n, d, k), 'policy': lambda n, d, k: actors.Policy(n, d, k),
              'tcp': lambda n, d, k: actors.TcpTable(n, d, 'inet'), 'socketmap': lambda n, d, k: actors.Socketmap(n, d, k),
              'lmtp': lambda n, d, k: actors.Hop(n, d, True, k), 'smtp': lambda n, d, k: actors.Hop(n, d, False, 'inet')}
 
@@ -118,6 +119,7 @@ class Dialogue:
                 a.settings[key] = value
         where = {'milter': 'milter %s {\n\tsocket = "%s"\n%s}\n', 'policy': 'policy %s {\n\tsocket = "%s"\n%s}\n',
                  'tcp': 'table %s {\n\tmap = "tcp:%s"\n%s}\n', 'socketmap': 'table %s {\n\tmap = "socketmap:%s:' + name + '"\n%s}\n',
+                 'libmilter': 'milter %s {\n\tsocket = "%s"\n%s}\n', 'pymilter': 'milter %s {\n\tsocket = "%s"\n%s}\n',
                  'lmtp': 'next_hop %s {\n\tlmtp = "%s"\n%s}\n', 'smtp': 'next_hop %s {\n\tsmtp = "%s"\n%s}\n'}[kind]
         self.blocks.append(where % (name, a.endpoint.replace('inet:', '') if kind == 'tcp' else a.endpoint, extra))
 
@@ -143,16 +145,23 @@ class Dialogue:
 
     def play(self):
         allowed = [l.strip() for l in self.texts['allow'].split('\n') if l.strip()]
-        with Gatepost(self.folder, self.configuration(), allowed, clock=True) as self.server:
-            try:
-                for n, line in self.dialogue:
-                    self.step(n, line)
-            finally:
-                for c in self.clients.values():
-                    c.close()
-            self.server.stop()
-        for a in self.actors.values():
-            a.close()
+        programs = [a for a in self.actors.values() if isinstance(a, filters.Filter)]
+        try:
+            for a in programs:
+                a.start()
+            with Gatepost(self.folder, self.configuration(), allowed, clock=True) as self.server:
+                try:
+                    for n, line in self.dialogue:
+                        self.step(n, line)
+                finally:
+                    for c in self.clients.values():
+                        c.close()
+                self.server.stop()
+            for a in programs:
+                a.finish()
+        finally:
+            for a in self.actors.values():
+                a.close()
 
     def step(self, n, line):
         if not line.strip() or line.startswith('#'):
