@@ -20,6 +20,15 @@ def folder():
     shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.fixture(scope='module')
+def place():
+    """The same for all tests of a module, for daemons they share."""
+    path = tempfile.mkdtemp(prefix='gp.')
+    os.chmod(path, 0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
 def pytest_collect_file(parent, file_path):
     if file_path.suffix == '.smtp':
         return DialogueFile.from_parent(parent, path=file_path)
