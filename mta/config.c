@@ -242,7 +242,6 @@ int config_read(const char *file, struct config **ret, struct buf *err)
 {
 	struct config *c = NEW(struct config);
 	struct reader r;
-	c->refs = 1;
 	int status = reader_open(&r, file, all_settings(&c->arena), &c->arena, err);
 	c->file = r.file;
 	c->folder = r.folder;
@@ -250,23 +249,17 @@ int config_read(const char *file, struct config **ret, struct buf *err)
 		status = read_all(&r, c);
 	reader_close(&r);
 	if (status)
-		config_unref(&c);
+		config_free(&c);
 	else
 		*ret = c;
 	return status;
 }
 
-struct config *config_ref(struct config *c)
-{
-	c->refs++;
-	return c;
-}
-
-void config_unref(struct config **c)
+void config_free(struct config **c)
 {
 	struct config *config = *c;
 	*c = NULL;
-	if (!config || --config->refs)
+	if (!config)
 		return;
 	for (struct config_release *e = config->releases; e; e = e->next)
 		e->fn(e->what);

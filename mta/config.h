@@ -1,7 +1,7 @@
 /*
  * config.h: gatepost.conf, read: what exists on this machine (gatepost.conf(5)).
  *
- * A struct config is constant once it has been read, and counted: one per generation of workers.  The names that scripts
+ * A struct config is constant once it has been read; each generation of workers has one of its own.  The names that scripts
  * use (gates, tables, next hops) are resolved when a script is compiled, by the three lookups below.
  */
 #ifndef GATEPOST_MTA_CONFIG_H
@@ -46,7 +46,6 @@ struct config_release {
 };
 
 struct config {
-	unsigned refs;
 	const char *file, *folder;      /* as named on the command line; where it lies */
 	const char *hostname;
 	const char *spool;              /* message bodies too large for memory, the lock of the running server */
@@ -73,8 +72,7 @@ struct config {
  * it makes one for the probe.  The log is opened as the config
  * says, last. */
 int config_read(const char *file, struct config **ret, struct buf *err) __attribute__((warn_unused_result));
-struct config *config_ref(struct config *c);
-void config_unref(struct config **c);
+void config_free(struct config **c);
 /* FN(WHAT) is called when the config ends; what was added last goes first. */
 void config_on_release(struct config *c, void (*fn)(void *what), void *what);
 

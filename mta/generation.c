@@ -56,7 +56,7 @@ void generation_free(struct generation **g)
 		return;
 	list_remove(&(*g)->link);
 	mem_free((*g)->children);
-	config_unref(&(*g)->config);
+	config_free(&(*g)->config);
 	mem_free(*g);
 	*g = NULL;
 }

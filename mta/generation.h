@@ -37,7 +37,7 @@ struct generation_start {
 	void *arg;
 };
 
-struct generation *generation_new(struct config *c, unsigned number);   /* takes over a reference */
+struct generation *generation_new(struct config *c, unsigned number);   /* takes C over */
 void generation_free(struct generation **g);                            /* no child is alive */
 
 /* Starts every child that is due at NOW.  -errno of fork(). */

@@ -172,7 +172,7 @@ static void reload(struct master *m)
 		log_error("reload", "the configuration was not changed: generation %u serves on", m->serving->number);
 	} else if (sockets_open(&m->sockets, c, &err)) {
 		sockets_keep(&m->sockets, m->serving->config);
-		config_unref(&c);
+		config_free(&c);
 		log_lines("reload", buf_bytes(&err));
 		log_error("reload", "the configuration was not changed: generation %u serves on", m->serving->number);
 	} else {
@@ -317,12 +317,12 @@ static int begin(struct master *m, struct config *c, struct buf *err)
 {
 	m->lock_fd = spool_lock(c->spool, err);
 	if (m->lock_fd < 0) {
-		config_unref(&c);
+		config_free(&c);
 		return m->lock_fd == -EWOULDBLOCK ? EX_UNAVAILABLE : EX_CANTCREAT;
 	}
 	if (sockets_open(&m->sockets, c, err)) {
 		sockets_fini(&m->sockets, true);
-		config_unref(&c);
+		config_free(&c);
 		return EX_UNAVAILABLE;
 	}
 	raise_file_limit();
@@ -367,6 +367,6 @@ int master_check(const char *file, struct buf *err, struct buf *note)
 		code = EX_UNAVAILABLE;
 	if (spool_check(c, err))
 		code = EX_CANTCREAT;
-	config_unref(&c);
+	config_free(&c);
 	return code;
 }

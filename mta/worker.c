@@ -126,7 +126,7 @@ static void end_parts(struct worker *w)
 	struct config *config = w->params->config;
 	smtpd_free(&w->smtpd);
 	/* Gates, tables and next hops keep connections that are parked in the loop. */
-	config_unref(&config);
+	config_free(&config);
 	delivery_fini();
 	dns_fini();
 	test_clock_stop();
