@@ -68,9 +68,8 @@ struct config {
 };
 
 /* Reads FILE with all it names: certificates, tables, scripts.  Each script is compiled and must pass the relay probe.  -ENOENT...: the
- * file itself cannot be read; -EINVAL: something in it is wrong.  ERR then has "FILE:LINE: sentence" lines.  Not in a task, and with no loop:
- * it makes one for the probe.  The log is opened as the config
- * says, last. */
+ * file itself cannot be read; -EINVAL: something in it is wrong.  ERR then has "FILE:LINE: sentence" lines, or "FILE: sentence" where no
+ * line is to blame.  Not in a task, and with no loop: it makes its own.  The log is opened as the config says, last. */
 int config_read(const char *file, struct config **ret, struct buf *err) __attribute__((warn_unused_result));
 void config_free(struct config **c);
 /* FN(WHAT) is called when the config ends; what was added last goes first. */

@@ -239,14 +239,14 @@ static TASK_FN void probe_listeners(struct probe *p)
 	run_stop();
 }
 
-/* A loop of its own, gone before anything forks. */
+/* In a loop of its own, gone before anything forks. */
 static void probe_relay(struct reader *r, struct config *c)
 {
 	struct probe p = { r, c };
 	struct task_group group;
 	int status = run_init();
 	if (status) {
-		reader_fail(r, 1, "the relay probe has no event loop: %s", strerror(-status));
+		reader_fail(r, 0, "the relay probe has no event loop: %s", strerror(-status));
 		return;
 	}
 	task_group_init(&group);
@@ -259,7 +259,7 @@ void config_listeners_read(struct reader *r, struct config *c)
 {
 	unsigned n = cfg_size(r->root, "listener");
 	if (!n)
-		reader_fail(r, 1, "there is no listener: \"listener mx { address = ... script = ... }\"");
+		reader_fail(r, 0, "there is no listener: \"listener mx { address = ... script = ... }\"");
 	c->listeners = ARENA_ARRAY(&c->arena, struct config_listener, n + 1);
 	for (unsigned i = 0; i < n; i++) {
 		cfg_t *s = cfg_getnsec(r->root, "listener", i);

@@ -222,10 +222,10 @@ int64_t generation_next(const struct generation *g)
 	return next;
 }
 
-void generation_count(const struct generation *g, struct smtpd_counters *ret)
+void generation_count(const struct generation *g, struct smtpd_counters *to)
 {
-	*ret = g->past;
+	add_counters(to, &g->past);
 	for (unsigned i = 0; i < g->config->workers; i++)
 		if (g->children[i].counters)
-			add_counters(ret, g->children[i].counters);
+			add_counters(to, g->children[i].counters);
 }

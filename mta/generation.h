@@ -56,7 +56,7 @@ struct child *generation_find(struct generation *g, pid_t pid);
 void generation_reap(struct generation *g, struct child *c, int status, int64_t now);
 /* When something is due next; FOREVER. */
 int64_t generation_next(const struct generation *g);
-/* All it has counted. */
-void generation_count(const struct generation *g, struct smtpd_counters *ret);
+/* Adds all it has counted to *TO. */
+void generation_count(const struct generation *g, struct smtpd_counters *to);
 
 #endif

@@ -39,6 +39,7 @@ struct master {
 	struct generation *serving, *coming;
 	unsigned last_number;
 	bool ending, reload_again;
+	struct smtpd_counters past;     /* what generations that are gone have counted */
 	bool started;
 	int exit_code;
 };
@@ -267,11 +268,25 @@ static void do_what_is_due(struct master *m)
 		if (g->ending && !generation_alive(g)) {
 			if (g == m->serving)
 				m->serving = NULL;
+			generation_count(g, &m->past);
 			generation_free(&g);
 		} else {
 			start_due(m, g);
 		}
 	}
+}
+
+static void log_life(const struct smtpd_counters *c)
+{
+	struct log_line l;
+	log_begin(&l, LOG_LEVEL_INFO, "stopped");
+	log_int(&l, "sessions", (int64_t)c->sessions);
+	log_int(&l, "accepted", (int64_t)c->accepted);
+	log_int(&l, "refused", (int64_t)c->refused);
+	log_int(&l, "deferred", (int64_t)c->deferred);
+	log_int(&l, "discarded", (int64_t)c->discarded);
+	log_int(&l, "bytes", (int64_t)c->bytes);
+	log_end(&l);
 }
 
 static void serve(struct master *m)
@@ -281,6 +296,7 @@ static void serve(struct master *m)
 		if (!m->ending || !list_empty(&m->generations))
 			wait_for_something(m);
 	}
+	log_life(&m->past);
 }
 
 /* ---- beginning ---- */

@@ -29,7 +29,10 @@ static void fail_begin(struct reader *r, int line)
 	r->failed = true;
 	if (r->err->n)
 		buf_add_char(r->err, '\n');
-	buf_printf(r->err, "%s:%d: ", r->file, line);
+	if (line)
+		buf_printf(r->err, "%s:%d: ", r->file, line);
+	else
+		buf_printf(r->err, "%s: ", r->file);
 }
 
 void reader_fail(struct reader *r, int line, const char *fmt, ...)
@@ -222,7 +225,7 @@ static int on_value(cfg_t *section, cfg_opt_t *opt)
 
 int reader_section_line(const struct reader *r, cfg_t *section)
 {
-	return config_text_opened(&r->text, section->line);
+	return section == r->root ? 0 : config_text_opened(&r->text, section->line);
 }
 
 int reader_line(const struct reader *r, cfg_t *section, const char *name, unsigned i)

@@ -39,9 +39,10 @@ int reader_parse(struct reader *r, const char *file, struct bytes text, const cf
     __attribute__((warn_unused_result));
 void reader_close(struct reader *r);
 
-/* Where a section was opened; where the Ith value of a setting stands (the section's line when it is not set). */
+/* Where a section was opened (0: nowhere, as the whole file); where the Ith value of a setting stands, its section's line when it is not set. */
 int reader_section_line(const struct reader *r, cfg_t *section);
 int reader_line(const struct reader *r, cfg_t *section, const char *name, unsigned i);
+/* LINE 0: none is to blame. */
 void reader_fail(struct reader *r, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Adds "; did you mean WORD?" when one of WORDS (NULL-terminated) is near. */
 void reader_suggest(struct reader *r, struct bytes wrong, const char *const *words);

@@ -101,7 +101,7 @@ def test_a_mistake_in_a_script_is_told_with_its_place(gatepost):
 
 
 def test_nothing_to_listen_on(gatepost):
-    assert gatepost('-c', 'g.conf', 'check', conf=HEAD).stderr == 'g.conf:1: there is no listener: "listener mx { address = ... script = ... }"\n'
+    assert gatepost('-c', 'g.conf', 'check', conf=HEAD).stderr == 'g.conf: there is no listener: "listener mx { address = ... script = ... }"\n'
 
 
 def test_a_missing_file(gatepost):
@@ -114,6 +114,13 @@ def test_no_spool(gatepost):
     done = gatepost('-c', 'g.conf', 'check', conf=(HEAD + LISTENER).replace('"spool"', '"nowhere"'))
     assert done.returncode == os.EX_CONFIG
     assert done.stderr.startswith('g.conf:2: spool ') and done.stderr.endswith('/nowhere: No such file or directory\n')
+
+
+def test_the_default_spool_is_nobodys_line(gatepost):
+    if os.path.exists('/var/spool/gatepost'):
+        pytest.skip('this machine has one')
+    done = gatepost('-c', 'g.conf', 'check', conf=(HEAD + LISTENER).replace('spool = "spool"', ''))
+    assert done.stderr == 'g.conf: spool /var/spool/gatepost: No such file or directory\n'
 
 
 def test_all_is_well(gatepost):

@@ -84,6 +84,23 @@ def test_log_says_where_it_listens_and_when_it_accepts(gatepost):
         assert server.log.has('event=ready', 'generation=1', 'workers=2')
 
 
+def test_what_it_counted_is_told_at_the_end(gatepost):
+    server = Server(gatepost, allowed=['event=worker-died'])
+    for n in range(3):
+        with server.client() as c:
+            deliver(c)
+    # Also by workers that are gone.
+    seen = server.reload(server.base)
+    server.log.wait('event=ready', 'generation=2', start=seen)
+    with server.client() as c:
+        deliver(c)
+        c.mail('a@example.net')
+    os.kill(server.workers()[0], signal.SIGKILL)
+    server.log.wait('event=worker-died')
+    server.close()
+    assert server.log.has('event=stopped', 'sessions=4', 'accepted=4', 'refused=0')
+
+
 def test_port_zero_is_told(gatepost):
     with Gatepost(gatepost.folder, {'gatepost.conf': CONF % dict(workers=2, port=0), 'mx.sieve': SCRIPT}) as server:
         line, _ = server.log.wait('event=listening')
