@@ -8,6 +8,7 @@
 #include "mta/config_listener.h"
 #include "mta/kinds.h"
 #include "mta/reader.h"
+#include "mta/resolver.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -131,15 +132,20 @@ static void read_dns(struct reader *r, struct config *c)
 {
 	cfg_t *s = cfg_getsec(r->root, "dns");
 	unsigned n = reader_count(s, "servers");
-	c->dns.enabled = reader_bool(r, s, "enabled", true);
-	c->dns.trust_anchor = reader_path(r, s, "trust_anchor");
-	c->dns.hosts = reader_path(r, s, "hosts");
-	if (!n)
-		return;
 	const char **servers = ARENA_ARRAY(&c->arena, const char *, n + 1);
 	for (unsigned i = 0; i < n; i++)
 		servers[i] = reader_item(r, s, "servers", i);
-	c->dns.servers = servers;
+	const char *anchor = reader_has(s, "trust_anchor") ? reader_item(r, s, "trust_anchor", 0) : NULL;
+	c->dns = (struct dns_config){
+		.servers = n ? servers : NULL,
+		.trust_anchor = anchor && *anchor ? reader_resolve(r, anchor) : anchor,
+		.hosts = reader_path(r, s, "hosts"),
+		.enabled = reader_bool(r, s, "enabled", true),
+	};
+	struct buf why = { 0 };
+	if (resolver_check(&c->dns, &why))
+		reader_fail(r, reader_section_line(r, s), "dns: %s", buf_str(&why));
+	buf_fini(&why);
 }
 
 static void read_journal(struct reader *r, struct config *c)

@@ -11,6 +11,7 @@
 #include "lib/base/mem.h"
 #include "lib/run/task.h"
 #include "mta/generation.h"
+#include "mta/resolver.h"
 #include "mta/spool.h"
 #include "mta/worker.h"
 
@@ -383,6 +384,7 @@ int master_check(const char *file, struct buf *err, struct buf *note)
 		code = EX_UNAVAILABLE;
 	if (spool_check(c, err))
 		code = EX_CANTCREAT;
+	resolver_ask(&c->dns, note);
 	config_free(&c);
 	return code;
 }

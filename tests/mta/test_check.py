@@ -2,6 +2,7 @@
 import os
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -26,6 +27,8 @@ MISTAKES = [
     ('next_hop mx { mx = true }', '4: mx is not in this version (0.1)'),
     ('log { level = loud }', '4: level is one of error, warning, notice, info, debug; not "loud"'),
     ('log {\n\ttarget = "file:/x"\n}', '5: log target "file:/x" is neither stderr nor syslog:FACILITY'),
+    ('dns {\n trust_anchor = "none.key" }', '4: dns: *none.key*'),
+    ('dns { hosts = "none.hosts" }', '4: dns: *none.hosts*'),
     ('user = "nobody-of-that-name"', '4: there is no user called nobody-of-that-name'),
     ('group = "nogroup"', '4: group has no effect without user'),
     ('tls { certificate = "none.pem" }', '4: tls needs both a certificate and its key: key is missing'),
@@ -166,3 +169,38 @@ def test_usage(gatepost, words):
 def test_version(gatepost):
     done = gatepost('version')
     assert (done.returncode, done.stdout) == (0, 'gatepost 0.1\n')
+
+
+# The root's key signing key of 2017, as DS.
+ROOT_DS = '. IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n'
+UNSIGNED = 'dns: the resolver\'s answers do not validate: let it pass DNSSEC signatures on, or set trust_anchor = ""\n'
+SILENT = 'dns: no resolver answers: names cannot be looked up now\n'
+
+
+def answer_unsigned(sock):
+    """A resolver to which every name has one NS record, a.test, and nothing is signed."""
+    while True:
+        query, peer = sock.recvfrom(4096)
+        if not query:
+            return
+        question = query[12:query.index(0, 12) + 5]
+        record = question[:-4] + b'\0\2\0\1\0\0\1\0\0\x08\1a\4test\0'
+        sock.sendto(query[:2] + b'\x81\x80\0\1\0\1\0\0\0\0' + question + record, peer)
+
+
+@pytest.mark.parametrize('answers, anchor, note', [(True, '', ''), (True, 'root.ds', UNSIGNED), (False, '', SILENT)], ids=['ok', 'unsigned', 'silent'])
+def test_the_resolver_is_asked(gatepost, answers, anchor, note):
+    with open(os.path.join(gatepost.folder, 'root.ds'), 'w') as f:
+        f.write(ROOT_DS)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(('127.0.0.1', 0))
+        port = sock.getsockname()[1]
+        resolver = threading.Thread(target=answer_unsigned, args=(sock,))
+        if answers:
+            resolver.start()
+        conf = HEAD + LISTENER + 'dns { servers = "127.0.0.1@%d" trust_anchor = "%s" }\n' % (port, anchor)
+        done = gatepost('-c', 'g.conf', 'check', conf=conf)
+        if answers:
+            sock.sendto(b'', ('127.0.0.1', port))
+            resolver.join()
+    assert (done.returncode, done.stdout, done.stderr) == (0, 'g.conf: ok\n', note)
