@@ -126,6 +126,8 @@ int milter_configure(const struct milter_params *p, struct gate *ret, struct buf
 		.config = c,
 		/* An SMTP client waits ten minutes for the answer to its dot (RFC 5321 section 4.5.3.2.6). */
 		.total_timeout = 2 * c->content_timeout,
+		/* Both send each filter the whole message before the next one sees any of it (M19). */
+		.in_turn = p->compat != MILTER_COMPAT_FULL,
 	};
 	for (unsigned stage = 0; stage < GATE_STAGES; stage++) {
 		for (unsigned fault = 0; fault < GATE_FAULTS; fault++)

@@ -447,11 +447,20 @@ TASK_FN static void milter_gate_close(void *context, bool quit)
 	mem_free(m);
 }
 
+static unsigned milter_gate_edits(void *context)
+{
+	const struct milter *m = context;
+	if (m->session_done || m->message_done)
+		return 0;
+	return m->opened ? milter_message_edits(m) : GATE_EDIT_EVERY;
+}
+
 #define STAGE(s) (1u << GATE_##s)
 const struct gate_ops milter_ops = {
 	.kind = "milter",
 	.open = milter_gate_open,
 	.event = milter_gate_event,
+	.edits = milter_gate_edits,
 	.abort = milter_gate_abort,
 	.close = milter_gate_close,
 	.stages = STAGE(CONNECT) | STAGE(EHLO) | STAGE(MAIL) | STAGE(RCPT) | STAGE(DATA) | STAGE(MESSAGE) | STAGE(UNKNOWN),

@@ -42,6 +42,8 @@ int milter_gate_protocol_error(struct milter *m, const char *why);
 
 /* milter_message.c: the content, from the first header to the verdict. */
 TASK_FN int milter_message(struct milter *m, struct gate_call *call) __attribute__((warn_unused_result));
+/* gate_edit_kind bits of what it negotiated. */
+unsigned milter_message_edits(const struct milter *m);
 /* milter_edit.c: one edit at the end of the message, noted in the call. */
 int milter_edit(struct milter *m, struct gate_call *call, const struct milter_reply *reply) __attribute__((warn_unused_result));
 

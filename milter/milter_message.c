@@ -96,8 +96,9 @@ TASK_FN static int milter_message_body(struct milter *m, struct gate_call *call,
 }
 
 /* gate_edit_kind has the values of SMFIF_* where both know an edit. */
-static unsigned milter_message_edits(uint32_t actions)
+unsigned milter_message_edits(const struct milter *m)
 {
+	uint32_t actions = m->client.terms.actions;
 	unsigned edits = actions & GATE_EDIT_ALL;
 	if (edits & GATE_EDIT_HEADER_ADD)
 		edits |= GATE_EDIT_HEADER_INSERT;
@@ -110,7 +111,7 @@ int milter_message(struct milter *m, struct gate_call *call)
 {
 	bool ended = false;
 	m->body_ended = false;
-	call->negotiated = milter_message_edits(m->client.terms.actions);
+	call->negotiated = milter_message_edits(m);
 	call->rcpt_twice = m->client.config->compat == MILTER_COMPAT_POSTFIX;
 	if (m->client.config->compat == MILTER_COMPAT_FULL)
 		milter_gate_put_macros(m, call, SMFIC_EOH);

@@ -186,6 +186,35 @@ static void message_log(const struct smtpd_session *s, const struct smtp_reply *
 	buf_fini(&text);
 }
 
+/* One line for each gate that had to do with the message: what it said of it, how long it took, what it changed. */
+static void message_log_gates(const struct smtpd_session *s)
+{
+	const struct gate_txn *t = &s->txn->view;
+	if (!log_wanted(LOG_LEVEL_INFO))
+		return;
+	for (const struct gate_span *span = t->spans; span; span = span->next) {
+		struct log_line l;
+		struct buf edits = { 0 };
+		if (!span->kind)
+			continue;
+		log_begin(&l, LOG_LEVEL_INFO, "gate");
+		log_str(&l, "id", t->id);
+		log_str(&l, "gate", span->name);
+		log_str(&l, "kind", span->kind);
+		log_str(&l, "verdict", span->fault ? NULL : span->verdict ? span->verdict : "continue");
+		log_str(&l, "fault", span->fault);
+		log_int(&l, "us", span->ns / 1000);
+		log_int(&l, "edits", span->edits);
+		if (span->edits) {
+			gate_edit_names(span->edit_kinds, &edits);
+			log_bytes(&l, "edited", buf_bytes(&edits));
+			buf_fini(&edits);
+		}
+		log_str(&l, "shadow", span->shadow ? "yes" : NULL);
+		log_end(&l);
+	}
+}
+
 int smtpd_message(struct smtpd_session *s)
 {
 	struct smtp_reply reply = { 0 };
@@ -206,6 +235,7 @@ int smtpd_message(struct smtpd_session *s)
 		r = smtpd_stage_script(s, &q, &ignored);
 	}
 	message_log(s, &reply);
+	message_log_gates(s);
 	/* LMTP: one recipient's mailbox may have it while another's is full. */
 	smtpd_txn_end(s, smtp_reply_ok(&reply) || s->txn->outcome.delivered);
 	return r;

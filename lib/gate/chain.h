@@ -4,6 +4,10 @@
  * It sets the deadline, times and logs each call, checks and applies edits so that the next gate sees them, and turns a fault
  * into what the configuration says for this gate, stage and kind of fault.  A dead gate never starves those after it.
  *
+ * At MESSAGE gates that can edit nothing in this session are asked side by side, and with them the first after them that can: all of these see the
+ * same message.  What they say takes effect in their order when all have answered, so the outcome is as if one had been asked after another; when
+ * one decides, those after it are cut short.
+ *
  * A gate that failed is closed and left alone until the transaction ends; meanwhile its failure's action is the answer to every event it
  * would have heard.  With the next transaction it is opened anew and told what it missed.
  */
@@ -40,6 +44,13 @@ struct chain_args {
  *
  * 0, or -ECANCELED/-ETIMEDOUT of the session itself, or another -errno when the message could not be changed. */
 TASK_FN int chain_event(struct chain *c, enum gate_stage stage, const struct chain_args *args, struct gate_verdict *ret) __attribute__((warn_unused_result));
+/* Content is arriving: shows the gates that will be asked first at MESSAGE what is there, so that they need not begin when all of it is.  A verdict
+ * is kept for MESSAGE.  The header must have ended, with our trace fields on it: txn->early_edits are applied.  A gate that takes its time
+ * holds the caller up.  Errors as chain_event(). */
+TASK_FN int chain_feed(struct chain *c, struct gate_txn *txn) __attribute__((warn_unused_result));
+TASK_FN bool chain_eats(const struct chain *c);         /* false: chain_feed() would do nothing */
+/* So much more of the body is worth a call. */
+enum { GATE_FEED_BYTES = 65536 };
 /* Asks one gate, attached or not: what `policy "name"` does.  The verdict may also be ACCEPT. */
 TASK_FN int chain_ask(struct chain *c, const struct gate *g, enum gate_stage stage, const struct chain_args *args, struct gate_verdict *ret) __attribute__((warn_unused_result));
 /* The transaction is over: to be called whenever chain_event() was asked about a MAIL, whatever came of it. */

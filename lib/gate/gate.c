@@ -35,12 +35,32 @@ const char *const gate_on_failure_words[] = {
 	NULL,
 };
 
+void gate_edit_names(unsigned kinds, struct buf *to)
+{
+	static const struct {
+		enum gate_edit_kind kind;
+		const char *name;
+	} names[] = {
+		{ GATE_EDIT_HEADER_ADD, "header-add" }, { GATE_EDIT_HEADER_INSERT, "header-insert" },
+		{ GATE_EDIT_HEADER_CHANGE, "header-change" }, { GATE_EDIT_BODY, "body" }, { GATE_EDIT_SENDER, "sender" },
+		{ GATE_EDIT_RCPT_ADD, "rcpt-add" }, { GATE_EDIT_RCPT_DELETE, "rcpt-delete" }, { GATE_EDIT_HOLD, "hold" },
+	};
+	const char *comma = "";
+	for (unsigned i = 0; i < COUNT_OF(names); i++) {
+		if (!(kinds & names[i].kind))
+			continue;
+		buf_add_str(to, comma);
+		buf_add_str(to, names[i].name);
+		comma = ",";
+	}
+}
+
 /* ---- collecting ---- */
 
 /* May there be another edit of KIND that takes N bytes? */
 static int gate_edit_allowed(struct gate_call *c, enum gate_edit_kind kind, size_t n)
 {
-	if (!(c->negotiated & kind))
+	if (!(c->negotiated & c->permitted & kind))
 		return -EPERM;
 	if (n > GATE_EDITS_MAX - c->edit_bytes || sizeof(struct gate_edit) > GATE_EDITS_MAX - c->edit_bytes - n)
 		return -EMSGSIZE;
@@ -192,7 +212,7 @@ int gate_edit_hold(struct gate_call *c, struct bytes reason)
 
 int gate_edit_body(struct gate_call *c, struct bytes piece)
 {
-	if (!(c->negotiated & GATE_EDIT_BODY))
+	if (!(c->negotiated & c->permitted & GATE_EDIT_BODY))
 		return -EPERM;
 	if (!c->txn->mail)
 		return -EINVAL;

@@ -32,7 +32,10 @@ enum gate_edit_kind {
 	GATE_EDIT_HEADER_ADD = 1, GATE_EDIT_BODY = 2, GATE_EDIT_RCPT_ADD = 4, GATE_EDIT_RCPT_DELETE = 8, GATE_EDIT_HEADER_CHANGE = 16,
 	GATE_EDIT_HOLD = 32, GATE_EDIT_SENDER = 64, GATE_EDIT_ALL = 127,
 	GATE_EDIT_HEADER_INSERT = 128,  /* negotiated together with HEADER_ADD */
+	GATE_EDIT_EVERY = GATE_EDIT_ALL | GATE_EDIT_HEADER_INSERT,
 };
+/* "header-add,body" for a mask of kinds, appended. */
+void gate_edit_names(unsigned kinds, struct buf *to);
 
 enum gate_fault { GATE_FAULT_NONE, GATE_FAULT_CONNECT, GATE_FAULT_TIMEOUT, GATE_FAULT_PROTOCOL, GATE_FAULT_EDIT, GATE_FAULTS };
 const char *gate_fault_name(enum gate_fault fault);
@@ -53,6 +56,7 @@ struct gate {
 	int64_t total_timeout;          /* ns for all calls of one transaction together; FOREVER */
 	enum gate_on_failure on_failure[GATE_STAGES][GATE_FAULTS];
 	bool shadow;                    /* asked and logged, without effect */
+	bool in_turn;                   /* sees a message only when those before it have answered, and all of it at once: as other servers do it */
 };
 
 /* What the edits of one answer but the body may take; the body may grow by as much over the limit for messages. */
@@ -86,6 +90,7 @@ struct gate_call {
 	enum gate_fault fault;
 	const char *fault_text;         /* for the log, in the transaction's or session's arena */
 	bool misconfigured;             /* with a fault: it works, but talks nonsense: 451 4.3.5, and never a permanent refusal (M41) */
+	unsigned permitted;             /* gate_edit_kind bits that make sense now: set by the runner */
 	unsigned negotiated;            /* gate_edit_kind bits this gate may use: set by the method before it edits */
 	bool rcpt_twice;                /* a recipient it adds that is there already is delivered to twice (M30) */
 	struct list edits;              /* of struct gate_edit */
@@ -101,6 +106,13 @@ struct gate_ops {
 	const char *kind;               /* "milter" */
 	int (*open)(const struct gate *g, const struct gate_session *s, void **ret_context) TASK_PTR;
 	int (*event)(struct gate_call *call) TASK_PTR;          /* any stage */
+	/* MESSAGE may come later: part of the content has arrived in call->txn->mail, all of the header among it, and more will follow.  Takes what it
+	 * can, and need not wait for an answer; event() for MESSAGE then goes on from there.  A verdict that is not CONTINUE, or a fault, is the
+	 * answer to the whole message: neither feed() nor event() is called for it any more.  No edits. */
+	int (*feed)(struct gate_call *call) TASK_PTR;
+	/* gate_edit_kind bits of what it can still do to a message in this session; NULL: any.  Gates that can do nothing but hold it are asked
+	 * side by side. */
+	unsigned (*edits)(void *context);
 	/* The transaction is over without (RSET, EHLO, lost client) or after (COMMITTED) a message. */
 	void (*abort)(struct gate_call *call, bool committed) TASK_PTR;
 	/* Exactly once after a successful open(), also when the session is cancelled; QUIT says whether there is time for

@@ -22,10 +22,8 @@ const char *gate_stage_name(enum gate_stage stage)
 	return stage_names[stage];
 }
 
-void gate_span_add(struct gate_txn *txn, const char *name, int64_t ns)
+struct gate_span *gate_span_get(struct gate_txn *txn, const char *name)
 {
-	if (!txn)
-		return;
 	struct gate_span **at = &txn->spans;
 	while (*at && strcmp((*at)->name, name) != 0)
 		at = &(*at)->next;
@@ -33,6 +31,14 @@ void gate_span_add(struct gate_txn *txn, const char *name, int64_t ns)
 		*at = ARENA_NEW(txn->arena, struct gate_span);
 		(*at)->name = name;
 	}
-	(*at)->calls++;
-	(*at)->ns += ns;
+	return *at;
+}
+
+void gate_span_add(struct gate_txn *txn, const char *name, int64_t ns)
+{
+	if (!txn)
+		return;
+	struct gate_span *span = gate_span_get(txn, name);
+	span->calls++;
+	span->ns += ns;
 }

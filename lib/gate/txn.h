@@ -58,12 +58,19 @@ struct gate_rcpt {
 	void *extra;                    /* what the next hop keeps about it while it delivers */
 };
 
-/* One gate's (next hop's, table's) share of the time, for the summary line. */
+/* One gate's (next hop's, table's) share of the time, and what a gate said and did, for the lines that sum a transaction up. */
 struct gate_span {
 	const char *name;
 	uint32_t calls;
 	int64_t ns;
 	struct gate_span *next;
+
+	const char *kind;               /* of gate; NULL: it is none, and the rest is empty */
+	const char *verdict;            /* the last but "continue"; "canceled": another's came first; NULL: it went on */
+	const char *fault;              /* NULL: none */
+	unsigned edits;                 /* so many... */
+	unsigned edit_kinds;            /* ... of these (gate_edit_kind) */
+	bool shadow;
 };
 
 /* A transaction: from MAIL on.  Ends with the reply to the message, RSET, EHLO or the session. */
@@ -86,6 +93,7 @@ struct gate_txn {
 	struct arena *arena;            /* lives as long as the transaction */
 };
 
+struct gate_span *gate_span_get(struct gate_txn *txn, const char *name);        /* made if need be */
 void gate_span_add(struct gate_txn *txn, const char *name, int64_t ns); /* TXN may be NULL: nothing is kept */
 
 #endif
