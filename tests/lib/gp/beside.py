@@ -1,4 +1,5 @@
 """Real filters behind gatepost and behind Debian's Postfix: the same messages to both, what the client hears and what is delivered."""
+import glob
 import os
 import re
 import tempfile
@@ -38,26 +39,36 @@ def subfolder(place):
 
 
 class Ours(Gatepost):
-    """gatepost with MILTERS (endpoints, in order) before a next hop that keeps what it gets; OPTIONS go into each milter's section."""
+    """gatepost with MILTERS (endpoints, in order) before a next hop that keeps what it gets; OPTIONS go into each milter's section.
+    HOP is what the next hop speaks: lmtp, smtp, bdat (SMTP with CHUNKING) or maildir."""
 
-    def __init__(self, folder, milters, options='', allowed=()):
-        self.hop, self.port = Hop('hop', folder, lmtp=True), free_port()
+    def __init__(self, folder, milters, options='', allowed=(), hop='lmtp'):
+        self.port, self.maildir = free_port(), os.path.join(folder, 'maildir')
+        self.hop = Hop('hop', folder, lmtp=hop == 'lmtp')
+        if hop == 'bdat':
+            self.hop.settings['caps'] = Hop.CAPS + ', CHUNKING, BINARYMIME'
+        way = 'maildir = "%s"' % self.maildir if hop == 'maildir' else '%s = "%s"' % ('lmtp' if hop == 'lmtp' else 'smtp', self.hop.endpoint)
         sections = ''.join('milter m%d { socket = "%s" %s }\n' % (i, e, options) for i, e in enumerate(milters))
         super().__init__(folder, allowed=allowed, files={
             'gatepost.conf': '''hostname = "mx.example.test"
 spool = "%s/spool"
 workers = 1
 dns { enabled = false }
-%snext_hop hop { lmtp = "%s" }
+%snext_hop hop { %s }
 listener mx { address = "127.0.0.1:%d" script = "mx.sieve" xclient = {"127.0.0.0/8"} }
-''' % (folder, sections, self.hop.endpoint, self.port),
+''' % (folder, sections, way, self.port),
             'mx.sieve': '''require ["envelope", "vnd.gatepost.mta"];
 stage "connect" { milter [%s]; }
 stage "rcpt" { if envelope :domain "to" "example.test" { deliver "hop"; } }
 ''' % ', '.join('"m%d"' % i for i in range(len(milters)))})
 
+    def raw(self):
+        """The delivered messages with CR LF, as a next hop further on would get them."""
+        kept = sorted(glob.glob(self.maildir + '/new/*'), key=os.path.getmtime)
+        return self.hop.messages + [open(p, 'rb').read().replace(b'\n', b'\r\n') for p in kept]
+
     def mails(self):
-        return [m.replace(b'\r\n', b'\n') for m in self.hop.messages]
+        return [m.replace(b'\r\n', b'\n') for m in self.raw()]
 
 
 class Theirs(Postfix):
