@@ -64,6 +64,7 @@ struct loop {
 	struct list ready, yielded;
 	struct task *current;
 	bool deep;                      /* current has called task_deep() */
+	struct task_group background;
 	bool stopping;
 	void *context;                  /* of the loop, while a task runs */
 	const void *stack_bottom;       /* of the loop's own stack, as ASAN told us */

@@ -147,6 +147,7 @@ int run_init(void)
 	loop.alarm_at = FOREVER;
 	list_init(&loop.ready);
 	list_init(&loop.yielded);
+	task_group_init(&loop.background);
 	loop_look_at_clock();
 	return loop_open();
 }
@@ -164,6 +165,11 @@ void run_fini(void)
 	stack_fini();
 	memset(&loop, 0, sizeof loop);
 	loop.notify_fd = -1;
+}
+
+struct task_group *run_background(void)
+{
+	return &loop.background;
 }
 
 struct event_base *run_base(void)
@@ -240,12 +246,21 @@ static void poll_test_clock(void)
 		clock_step();
 }
 
+/* Nothing but background tasks: they have nobody left to be of use to. */
+static void end_background(void)
+{
+	if (loop.background.count && loop.background.count == loop.stats.tasks && !loop.background.canceled)
+		task_group_cancel(&loop.background);
+}
+
 void run_loop(void)
 {
 	ASSERT(!loop.current && loop.pid == getpid());
 	for (;;) {
 		timer_fire(loop.now);
 		run_ready();
+		if (loop.stopping)
+			end_background();
 		if (loop.stopping && !loop.stats.tasks && !behind())
 			break;
 		if (loop.test_clock)
@@ -253,7 +268,7 @@ void run_loop(void)
 		else
 			poll_events(!work_left());
 	}
-	loop.stopping = false;
+	loop.stopping = loop.background.canceled = false;
 }
 
 void run_stop(void)

@@ -71,6 +71,10 @@ TASK_FN void task_group_wait(struct task_group *g);
  * that -errno, after all have ended. */
 TASK_FN int task_group_join(struct task_group *g);
 
+/* The tasks of this process that nobody waits for, such as checks of servers that are down.  When no other is left and run_stop() has been
+ * called, run_loop() cancels them. */
+struct task_group *run_background(void);
+
 /* Starts FN(arg) as a task of GROUP.  It begins at the loop's next turn, or in run_loop().  May be called from a task
  * or from the loop.  NAME is a literal, for logs.  ARG's type is checked against FN's parameter. */
 void task_spawn_fn(struct task_group *group, const char *name, void (*fn)(void *), void *arg);
