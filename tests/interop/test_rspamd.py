@@ -1,7 +1,7 @@
 """rspamd in every mood it has as a milter: greylisting, quarantine, signing, edits of header, envelope and body."""
 import pytest
 
-from gp.beside import GTUBE, Ours, equal, message, say, subfolder
+from gp.beside import GTUBE, Ours, equal, fields, message, say
 from gp.fixtures import Fixture
 from gp.server import wait_for
 from gp.signed import record, verifies
@@ -23,12 +23,6 @@ def rspamd(place, dns):
     with Fixture('rspamd', place, 'inet', FX_DNS_PORT=dns['resolver'].split(':')[1], FX_SIGN='example.test', FX_DKIM=dns.folder + '/dkim',
                  FX_HEADERS=HEADERS) as f:
         yield f
-
-
-def fields(mail, name):
-    """The values of all fields NAME, unfolded; they begin where the header does."""
-    head = mail.replace(b'\r\n', b'\n').split(b'\n\n')[0].replace(b'\n\t', b' ').replace(b'\n ', b' ')
-    return [f.split(b': ', 1)[1] for f in head.split(b'\n') if f.lower().startswith(name.encode().lower() + b': ')]
 
 
 def test_greylisting(folder):

@@ -86,25 +86,34 @@ class Theirs(Postfix):
         return [(f['Return-Path'], ['<%s>' % f['Delivered-To']]) for f in fields]
 
 
-def say(server, content, client=None, login=None, sender='a@example.test', to=('b@example.test',)):
-    """The reply to a message, CONTENT as the wire has it: (code, text).  CLIENT: the address to come from, LOGIN: who it is."""
+def say(server, content, client=None, login=None, helo='client.example.net', sender='a@example.test', to=('b@example.test',)):
+    """The reply to a message, CONTENT as the wire has it, or to what was refused before: (code, text).  CLIENT: the address to come
+    from, LOGIN: who it is."""
+    lines = ['EHLO ' + helo]
+    if client:
+        lines += ['XCLIENT ADDR=%s NAME=[UNAVAILABLE]%s' % (client, ' LOGIN=' + login if login else ''), 'EHLO ' + helo]
+    lines += ['MAIL FROM:<%s>' % sender] + ['RCPT TO:<%s>' % r for r in to] + ['DATA']
     with Smtp(server.port) as c:
-        c.cmd('EHLO client.example.net', 250)
-        if client:
-            c.cmd('XCLIENT ADDR=%s NAME=[UNAVAILABLE]%s' % (client, ' LOGIN=' + login if login else ''), 220)
-            c.cmd('EHLO client.example.net', 250)
-        c.cmd('MAIL FROM:<%s>' % sender, 250)
-        for r in to:
-            c.cmd('RCPT TO:<%s>' % r, 250)
-        c.cmd('DATA', 354)
-        c.send(stuffed(content) + b'.\r\n')
-        code, lines = c.reply()
+        for line in lines:
+            c.send(line + '\r\n')
+            code, text = c.reply()
+            if code >= 400:
+                break
+        else:
+            c.send(stuffed(content) + b'.\r\n')
+            code, text = c.reply()
         c.cmd('QUIT', 221)
-        return code, re.sub('queued as .*|^2.0.0 .*', 'taken', '\n'.join(lines))
+        return code, re.sub('queued as .*|^2.0.0 .*', 'taken', '\n'.join(text))
 
 
 def stuffed(content):
     return re.sub(rb'(?m)^\.', b'..', content)
+
+
+def fields(mail, name):
+    """The values of all fields NAME, unfolded; they begin where the header does."""
+    head = mail.replace(b'\r\n', b'\n').split(b'\n\n')[0].replace(b'\n\t', b' ').replace(b'\n ', b' ')
+    return [f.split(b': ', 1)[1] for f in head.split(b'\n') if f.lower().startswith(name.encode().lower() + b': ')]
 
 
 def fold(mail):
