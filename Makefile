@@ -3,7 +3,7 @@
 #   make [all]        build/release/gatepost        DEBUG=1: build/debug, SANITIZE=1: build/sanitize (ASAN, UBSAN)
 #   make run          install what is missing, build, run the demo configuration with real filters
 #   make check        install what is missing, build, run every test
-#   make lint format fuzz bench install deps clean
+#   make lint format fuzz valgrind bench install deps clean
 
 ifdef SANITIZE
 BUILD ?= build/sanitize
@@ -125,6 +125,11 @@ deps:
 check:
 	@tools/deps build test
 	@tools/check
+# The unit tests and a few dialogues once more: what ASAN cannot see is memory that was never set.
+valgrind:
+	@tools/deps build test
+	@$(MAKE) --no-print-directory DEBUG=1 all unit
+	@tools/valgrind
 lint:
 	@tools/deps build lint
 	@tools/lint
@@ -135,7 +140,7 @@ bench:
 	@tools/deps build bench
 	@$(MAKE) --no-print-directory all
 	@tests/bench/run
-.PHONY: deps check lint format bench
+.PHONY: deps check lint format valgrind bench
 
 # ---- the demonstration ----
 run:
