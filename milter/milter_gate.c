@@ -113,6 +113,9 @@ bool milter_gate_owe(struct milter *m, char command)
 
 TASK_FN static void milter_gate_part(struct milter *m)
 {
+	milter_client_forget(&m->client);
+	/* Answers that nobody waits for any more. */
+	stream_consume(m->client.stream, stream_input(m->client.stream).n);
 	milter_codec_put_bare(&m->client.out, SMFIC_QUIT);
 	int r = milter_client_send(&m->client, m->client.out.n, BYTES(""), SECONDS(1));
 	if (r < 0)

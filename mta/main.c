@@ -1,5 +1,6 @@
 /* main.c: the commands of gatepost. */
 #include "mta/command.h"
+#include "mta/command_milter_test.h"
 #include "mta/master.h"
 
 #include "lib/base/mem.h"
@@ -13,6 +14,7 @@
 
 static const char usage[] = "usage: gatepost [-c FILE] serve [-d]    accept mail; -d: in the background\n"
 			    "       gatepost [-c FILE] check         make every start-up check, serve nothing\n"
+			    "       gatepost [-c FILE] milter-test [option...] SOCKET|NAME    show what a milter is told, and says\n"
 			    "       gatepost version\n";
 
 static void print_lines(FILE *to, const struct buf *text)
@@ -114,7 +116,7 @@ static int command_version(const struct command_line *l)
 static const struct {
 	const char *name;
 	int (*run)(const struct command_line *l);
-} commands[] = { { "serve", command_serve }, { "check", command_check }, { "version", command_version } };
+} commands[] = { { "serve", command_serve }, { "check", command_check }, { "milter-test", command_milter_test }, { "version", command_version } };
 
 int main(int argc, char **argv)
 {
