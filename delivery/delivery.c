@@ -261,6 +261,20 @@ TASK_FN int delivery_run(const struct delivery_params *p, struct delivery_outcom
 	return r;
 }
 
+TASK_FN bool delivery_taken_before(const struct delivery_params *p, struct delivery_outcome *ret)
+{
+	struct gate_rcpt *rcpt;
+
+	delivery_recall(p->txn);
+	LIST_EACH(rcpt, &p->txn->rcpts, struct gate_rcpt, link)
+		EACH_TARGET(rcpt, t)
+			if (!t->delivered_before)
+				return false;
+	delivery_conclude(p, ret);
+	delivery_remember(p->txn, DELIVERY_ANSWERED);
+	return true;
+}
+
 TASK_FN void delivery_unanswered(const struct delivery_params *p, const struct delivery_outcome *o)
 {
 	/* After 4xx the journal has it already; after 5xx there is nothing to be had. */

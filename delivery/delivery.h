@@ -82,6 +82,9 @@ struct delivery_params {
 /* Delivers to every target of every recipient.  Sets each rcpt->result.  0, or -ECANCELED/-ETIMEDOUT of the session: what was delivered by then is
  * in the journal. */
 TASK_FN int delivery_run(const struct delivery_params *p, struct delivery_outcome *ret) __attribute__((warn_unused_result));
+/* Has all of it been taken at an earlier try of the client's, as far as the journal knows?  Then it is as after delivery_run(), and nothing was sent.  For
+ * whoever takes a message in another way, having marked its targets as delivered for delivery_unanswered() the last time. */
+TASK_FN bool delivery_taken_before(const struct delivery_params *p, struct delivery_outcome *ret);
 /* The client is gone before it could read the 250: remember what was delivered so that its retry is not delivered twice. */
 TASK_FN void delivery_unanswered(const struct delivery_params *p, const struct delivery_outcome *o);
 /* :verify */

@@ -14,4 +14,7 @@ struct command_line {
 /* Prints the usage of all commands: EX_USAGE. */
 int command_bad_usage(void);
 
+/* command_hold.c */
+int command_hold(const struct command_line *l);
+
 #endif

@@ -35,6 +35,7 @@ static void add_counters(struct smtpd_counters *to, const struct smtpd_counters 
 	to->refused += c->refused;
 	to->deferred += c->deferred;
 	to->discarded += c->discarded;
+	to->held += c->held;
 	to->bytes += c->bytes;
 }
 

@@ -15,6 +15,10 @@
 static const char usage[] = "usage: gatepost [-c FILE] serve [-d]    accept mail; -d: in the background\n"
 			    "       gatepost [-c FILE] check         make every start-up check, serve nothing\n"
 			    "       gatepost [-c FILE] milter-test [option...] SOCKET|NAME    show what a milter is told, and says\n"
+			    "       gatepost [-c FILE] hold list [-j]                       what is held, and why\n"
+			    "       gatepost [-c FILE] hold show [-H | -m] ID...            -H: envelope and header; -m: the message alone\n"
+			    "       gatepost [-c FILE] hold release [--gates] ID...|ALL     deliver it; --gates: if they have nothing against it now\n"
+			    "       gatepost [-c FILE] hold remove ID...|ALL                throw it away\n"
 			    "       gatepost version\n";
 
 static void print_lines(FILE *to, const struct buf *text)
@@ -116,7 +120,10 @@ static int command_version(const struct command_line *l)
 static const struct {
 	const char *name;
 	int (*run)(const struct command_line *l);
-} commands[] = { { "serve", command_serve }, { "check", command_check }, { "milter-test", command_milter_test }, { "version", command_version } };
+} commands[] = {
+	{ "serve", command_serve }, { "check", command_check }, { "hold", command_hold }, { "milter-test", command_milter_test },
+	{ "version", command_version },
+};
 
 int main(int argc, char **argv)
 {

@@ -286,6 +286,7 @@ static void log_life(const struct smtpd_counters *c)
 	log_int(&l, "refused", (int64_t)c->refused);
 	log_int(&l, "deferred", (int64_t)c->deferred);
 	log_int(&l, "discarded", (int64_t)c->discarded);
+	log_int(&l, "held", (int64_t)c->held);
 	log_int(&l, "bytes", (int64_t)c->bytes);
 	log_end(&l);
 }

@@ -131,6 +131,16 @@ static struct bytes result_text(const struct script_run *s, struct arena *scratc
 	return s->io->result ? bytes_of(s->io->result->text) : bytes_of("");
 }
 
+/* Why it is held; empty: it is not, or could not be. */
+static struct bytes result_held(const struct script_run *s, struct arena *scratch)
+{
+	const struct gate_txn *t = s->io->txn;
+	(void)scratch;
+	if (!t->held || !s->io->result || !smtp_reply_ok(s->io->result))
+		return bytes_of("");
+	return bytes_of(t->hold_reason && *t->hold_reason ? t->hold_reason : "held");
+}
+
 /* ---- the table ---- */
 
 static const struct variable {
@@ -172,6 +182,7 @@ static const struct variable {
 	{ "result.code", result_code, SCRIPT_HAS_RESULT, 0 },
 	{ "result.status", result_status, SCRIPT_HAS_RESULT, 0 },
 	{ "result.text", result_text, SCRIPT_HAS_RESULT, 0 },
+	{ "result.held", result_held, SCRIPT_HAS_RESULT, 0 },
 };
 
 /* Ids of what scripts keep: these bits and a slot. */

@@ -140,6 +140,7 @@ TASK_FN static int run_hold(struct sieve_run *r, const struct sieve_node *n)
 		return result;
 	t->held = true;
 	t->hold_reason = arena_str(t->arena, why);
+	t->hold_gate = NULL;
 	return 0;
 }
 

@@ -2,11 +2,13 @@
 #include "mta/spool.h"
 
 #include "lib/base/mem.h"
+#include "queue/hold.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -86,6 +88,18 @@ int spool_try(const char *spool)
 		return -errno;
 	close(fd);
 	return 0;
+}
+
+int spool_prepare(const struct config *c, struct buf *err)
+{
+	int status = spool_try(c->spool);
+	if (!status && c->journal_folder && mkdir(c->journal_folder, 0700) && errno != EEXIST)
+		status = -errno;
+	if (status) {
+		buf_printf(err, "cannot write in spool %s: %s", c->spool, strerror(-status));
+		return status;
+	}
+	return hold_begin(c->spool, err);
 }
 
 int spool_check(const struct config *c, struct buf *err)

@@ -17,6 +17,8 @@ pid_t spool_holder(const char *spool);
 int spool_drop_privileges(const struct config *c) __attribute__((warn_unused_result));
 /* Can files be made there, by who we are now? */
 int spool_try(const char *spool) __attribute__((warn_unused_result));
+/* Makes the folders that workers need, and clears the hold area of what a crash left.  By who we are now.  -errno with a sentence in ERR. */
+int spool_prepare(const struct config *c, struct buf *err) __attribute__((warn_unused_result));
 /* Could the workers make files there?  Asks a child that has become their user.  -errno with a sentence in ERR. */
 int spool_check(const struct config *c, struct buf *err) __attribute__((warn_unused_result));
 

@@ -148,14 +148,12 @@ static int prepare_process(const struct config *c, pid_t master)
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != master)
 		return EX_TEMPFAIL;
-	status = spool_try(c->spool);
-	if (!status && c->journal_folder && mkdir(c->journal_folder, 0700) && errno != EEXIST)
-		status = -errno;
-	if (status) {
-		log_error("worker", "cannot write in spool %s: %s", c->spool, strerror(-status));
-		return EX_CANTCREAT;
-	}
-	return EX_OK;
+	struct buf why = { 0 };
+	status = spool_prepare(c, &why);
+	if (status)
+		log_error("worker", "%s", buf_str(&why));
+	buf_fini(&why);
+	return status ? EX_CANTCREAT : EX_OK;
 }
 
 int worker_run(const struct worker_params *p)

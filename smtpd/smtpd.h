@@ -53,7 +53,7 @@ struct smtpd_counters {
 	uint64_t sessions;              /* taken */
 	uint64_t sessions_refused;      /* over the limit */
 	uint64_t live;                  /* now */
-	uint64_t accepted, refused, deferred, discarded;        /* messages, by the reply to their content */
+	uint64_t accepted, refused, deferred, discarded, held;  /* messages, by the reply to their content */
 	uint64_t bytes;                 /* of content */
 };
 

@@ -1,7 +1,7 @@
 /*
  * smtpd_message.c: from the last octet of the content to the answer.
  *
- *	checks -> trace field -> gates -> script -> recipients the gates added -> delivery -> answer -> `result` -> one line in the log
+ *	checks -> trace field -> gates -> script -> recipients the gates added -> delivery (or hold area) -> answer -> `result` -> one line in the log
  */
 #include "smtpd/smtpd_session.h"
 
@@ -84,16 +84,11 @@ static int message_client_gone(struct smtpd_session *s)
 TASK_FN static int message_deliver(struct smtpd_session *s, struct smtp_reply *ret)
 {
 	struct smtpd_txn *t = s->txn;
-	if (t->view.held) {
-		/* There is nowhere to hold a message: the client keeps it. */
-		log_warning("hold", "id=%s: to be held (%s), and there is no hold area: deferred", t->view.id,
-		    t->view.hold_reason ? t->view.hold_reason : "no reason told");
-		*ret = SMTP_REPLY(451, "4.7.1", "Message held for inspection, try again later");
-		return 0;
-	}
 	int r = message_client_gone(s);
 	if (r < 0)
 		return r;
+	if (t->view.held)
+		return smtpd_hold(s, ret);
 	struct delivery_params p = smtpd_txn_delivery(s, t);
 	if ((r = delivery_run(&p, &t->outcome)) == 0)
 		*ret = t->outcome.reply;
@@ -149,7 +144,7 @@ static void message_count(struct smtpd_session *s, const struct smtp_reply *repl
 		++*(smtp_reply_temporary(reply) ? &c->deferred : &c->refused);
 		return;
 	}
-	++*(s->txn->view.discarded ? &c->discarded : &c->accepted);
+	++*(s->txn->view.discarded ? &c->discarded : s->txn->held ? &c->held : &c->accepted);
 	/* As Postfix: a good message forgives. */
 	s->errors = s->junk = 0;
 }
@@ -174,6 +169,8 @@ static void message_log(const struct smtpd_session *s, const struct smtp_reply *
 	log_int(&l, "size", (int64_t)mail_received_size(t->view.mail));
 	if (t->view.discarded)
 		log_int(&l, "discarded", 1);
+	if (t->held)
+		log_int(&l, "held", 1);
 	smtp_reply_line(reply, &text);
 	log_bytes(&l, "reply", buf_bytes(&text));
 	for (const struct gate_span *span = t->view.spans; span; span = span->next) {

@@ -25,6 +25,7 @@ struct smtpd_txn {
 	struct bdat_text text;          /* content that came by BDAT */
 	struct smtp_reply failed;       /* code 0: the content so far is good; else what the client will be told */
 	struct delivery_outcome outcome;
+	bool held;                      /* it is in the hold area */
 	bool closed_early;              /* the client had shut its side down before it was answered */
 };
 struct smtpd_answer {
@@ -124,6 +125,11 @@ void smtpd_content_fail(struct smtpd_txn *t, unsigned code, const char *enhanced
 
 /* All content is there: filters, delivers, answers, and ends the transaction. */
 TASK_FN int smtpd_message(struct smtpd_session *s) __attribute__((warn_unused_result));
+
+/* ---- smtpd_hold.c ---- */
+
+/* Puts the message into the hold area: the answer in *RET. */
+TASK_FN int smtpd_hold(struct smtpd_session *s, struct smtp_reply *ret) __attribute__((warn_unused_result));
 
 /* ---- smtpd_received.c ---- */
 

@@ -36,6 +36,14 @@ void chain_attach(struct chain *c, const struct gate *g)
 	chain_find_or_add(c, g)->attached = true;
 }
 
+const struct gate *chain_gate(const struct chain *c, unsigned i)
+{
+	for (unsigned k = 0; k < c->count; k++)
+		if (c->links[k].attached && i-- == 0)
+			return c->links[k].gate;
+	return NULL;
+}
+
 /* ---- all gates ---- */
 
 static const struct chain_args no_args;

@@ -27,6 +27,9 @@ void chain_init(struct chain *c, const struct gate_session *session);
 /* Attaching twice is harmless.  Events that the gate has missed (CONNECT, EHLO) are told to it first when it is next asked. */
 void chain_attach(struct chain *c, const struct gate *g);
 
+/* The Ith gate that is attached, in order; NULL at the end. */
+const struct gate *chain_gate(const struct chain *c, unsigned i);
+
 struct chain_args {
 	struct gate_txn *txn;           /* NULL before MAIL */
 	struct gate_rcpt *rcpt;         /* RCPT: not yet in txn->rcpts */

@@ -200,8 +200,10 @@ static struct gate_verdict chain_fault_verdict(const struct chain_question *q, e
 	case GATE_ON_FAILURE_HOLD:
 		if (!txn || q->link->gate->shadow)
 			break;
-		if (!txn->held)
+		if (!txn->held) {
 			txn->hold_reason = arena_printf(txn->arena, "%s failed", q->link->gate->name);
+			txn->hold_gate = q->link->gate->name;
+		}
 		txn->held = true;
 		break;
 	case GATE_ON_FAILURE_DISCONNECT:

@@ -206,6 +206,7 @@ int gate_edit_hold(struct gate_call *c, struct bytes reason)
 	if (r < 0)
 		return r;
 	struct gate_edit *e = gate_edit_new(c, GATE_EDIT_HOLD);
+	e->gate = c->gate->name;
 	e->value = arena_bytes(c->txn->arena, reason);
 	return 0;
 }
@@ -314,8 +315,10 @@ static int gate_edit_apply(struct gate_edit *e, struct gate_txn *txn)
 		gate_edit_apply_sender(e, txn);
 		return 0;
 	case GATE_EDIT_HOLD:
-		if (!txn->held)
+		if (!txn->held) {
 			txn->hold_reason = e->value.p;
+			txn->hold_gate = e->gate;
+		}
 		txn->held = true;
 		return 0;
 	default:

@@ -71,6 +71,7 @@ struct gate_edit {
 	bool twice;                     /* recipient add */
 	struct bytes name, value;       /* header; value alone: the reason of a hold, the address to delete */
 	struct smtp_path path;          /* recipient add, sender */
+	const char *gate;               /* hold: whose */
 };
 
 /* One question to one gate.  Made by the runner. */

@@ -85,7 +85,8 @@ struct gate_txn {
 	struct mail *mail;              /* NULL before DATA/BDAT */
 	bool chunking;                  /* content comes by BDAT */
 	bool held;                      /* a gate or the script wants it held */
-	const char *hold_reason;
+	const char *hold_reason;        /* NULL: none told */
+	const char *hold_gate;          /* which gate; NULL: the script */
 	bool discarded;                 /* taken with 250 and dropped: no gate hears more of it */
 	struct smtp_reply defer_if_permit, defer_if_reject;     /* code 0: not set; see policy.md P14, P15 */
 	struct list early_edits;        /* of the header, made before there was one; chain_event() applies them at MESSAGE */

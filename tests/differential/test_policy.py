@@ -163,7 +163,6 @@ def run(side, client, rules):
 DIFFERENT = {
     'reject at connect': ('heard', 'a greeting is 220, 421 or 554 (RFC 5321 section 4.3.2): own words come at MAIL, as with a milter (M34)'),
     'reject at helo': ('heard asked', 'EHLO is answered, and MAIL refused with the same words, as with a milter (M34)'),
-    'answer HOLD keep': ('heard', 'there is no hold area yet: the client is told to keep the message'),
 }
 
 

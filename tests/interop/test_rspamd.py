@@ -88,12 +88,12 @@ def test_one_session(folder, rspamd):
         assert all(len(fields(m, 'X-Spam-Status')) == 1 for m in ours.mails())
 
 
-@pytest.mark.parametrize('instead, code', [('discard', 250), ('quarantine', 451)])
-def test_instead_of_refusing(folder, instead, code):
+@pytest.mark.parametrize('instead', ['discard', 'quarantine'])
+def test_instead_of_refusing(folder, instead):
     """GTUBE is discarded, or held: rspamd sends an edit and an accept then."""
-    with Fixture('rspamd', folder, FX_WORKER=instead + '_on_reject = true;') as f, Ours(folder, [f.endpoint], allowed=['event=hold']) as ours:
-        assert say(ours, message('spam', GTUBE + '\n'))[0] == code
+    with Fixture('rspamd', folder, FX_WORKER=instead + '_on_reject = true;') as f, Ours(folder, [f.endpoint]) as ours:
+        assert say(ours, message('spam', GTUBE + '\n'))[0] == 250
         assert say(ours, message('plain'))[0] == 250
         mail, = ours.mails()
         assert fields(mail, 'Subject') == [b'plain']
-        ours.log.wait('event=hold' if instead == 'quarantine' else 'discarded=1')
+        ours.log.wait('event=held' if instead == 'quarantine' else 'discarded=1')
