@@ -19,7 +19,8 @@ struct smtpd_config {
 	const char *name;               /* in logs, and env.listener */
 	const char *hostname;           /* ours: greeting, Received, EHLO */
 	const char *banner;             /* behind the host name in the greeting; default "ESMTP gatepost" (LMTP: "LMTP gatepost") */
-	const char *spool;              /* folder for bodies over memory_max */
+	const char *spool;              /* folder for bodies over memory_max, and of the hold area; NULL for a trial: bodies stay in memory, and a message to
+	                                 * be held is answered as if it were */
 	struct smtpd_script script;
 
 	bool lmtp;                      /* LHLO, and a reply for each recipient after the dot (RFC 2033) */

@@ -103,7 +103,7 @@ TASK_FN int smtpd_hold(struct smtpd_session *s, struct smtp_reply *ret)
 	h->session.arena = &t->arena;
 	hold_rcpts(&t->view, h);
 	hold_gates(&s->chain, &t->arena, h);
-	int r = hold_put(s->config->spool, h, t->view.mail);
+	int r = s->config->spool ? hold_put(s->config->spool, h, t->view.mail) : 0;
 	if (r < 0) {
 		*ret = hold_failed(s, h, r);
 		return 0;

@@ -102,7 +102,7 @@ policy p { socket = "%s" }
 next_hop hop { lmtp = "%s" }
 listener mx { address = {"127.0.0.1:%d"} script = "mx.sieve" xclient = {"127.0.0.0/8"} }
 ''' % (folder, self.policy.endpoint, self.hop.endpoint, self.port),
-            'mx.sieve': 'require ["envelope", "vnd.gatepost.mta"];\n' + blocks}, allowed=['policy', 'gate=p', 'hold', 'event=gate'])
+            'mx.sieve': 'require ["envelope", "vnd.gatepost.mta"];\n' + blocks}, allowed=['policy', 'gate=p', 'event=gate'])
         self.close = self.server.close
 
 

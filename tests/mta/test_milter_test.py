@@ -138,8 +138,9 @@ def test_edits(milter):
 
 
 def test_quarantine(milter):
-    milter(rules=['EOM * -> quarantine "smells" ; continue']).ended(0).has('<- quarantine smells', 'envelope and message are unchanged',
-                                                                        'to be held: smells')
+    run = milter(rules=['EOM * -> quarantine "smells" ; continue']).ended(0).has('<- quarantine smells', 'envelope and message are unchanged',
+                                                                              'to be held: smells')
+    assert any(line.startswith('S: 250 2.0.0 Ok: queued as ') for line in run.lines)
 
 
 def test_the_message_may_be_the_output(milter):
