@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <libmilter/mfdef.h>
 
+#define LATE_ANSWERS SECONDS(1)
 enum { PENDING_MAX = 64 * 1024 };       /* frames that need no answer may wait up to this for the next one that does */
 
 int milter_gate_protocol_error(struct milter *m, const char *why)
@@ -351,7 +352,7 @@ TASK_FN static int milter_gate_stage(struct milter *m, struct gate_call *call)
 /* 0: the filter can be asked; 1: it does not want to be. */
 TASK_FN static int milter_gate_ready(struct milter *m, const struct gate_call *call)
 {
-	if (m->session_done)
+	if (m->session_done || (m->message_done && call->stage == GATE_MESSAGE))
 		return 1;
 	if (m->opened && !m->client.stream)
 		return -ESTALE;
@@ -390,7 +391,14 @@ static void milter_gate_tap_fault(const struct milter *m, const struct gate_call
 		tap->fn(tap->arg, &event);
 }
 
-TASK_FN static int milter_gate_event(struct gate_call *call)
+TASK_FN static int milter_gate_show(struct milter *m, struct gate_call *call, bool arriving)
+{
+	if (call->stage != GATE_MESSAGE)
+		return milter_gate_stage(m, call);
+	return arriving ? milter_message_feed(m, call) : milter_message(m, call);
+}
+
+TASK_FN static int milter_gate_run(struct gate_call *call, bool arriving)
 {
 	struct milter *m = call->context;
 	m->client.fault = GATE_FAULT_NONE;
@@ -399,7 +407,7 @@ TASK_FN static int milter_gate_event(struct gate_call *call)
 	if (r == 1)
 		return 0;
 	if (r == 0)
-		r = call->stage == GATE_MESSAGE ? milter_message(m, call) : milter_gate_stage(m, call);
+		r = milter_gate_show(m, call, arriving);
 	milter_client_forget(&m->client);
 	if (r == 0 || r == -ECANCELED || r == -ESTALE)
 		return r;
@@ -409,6 +417,16 @@ TASK_FN static int milter_gate_event(struct gate_call *call)
 	milter_gate_tap_fault(m, call);
 	milter_client_close(&m->client);
 	return r;
+}
+
+TASK_FN static int milter_gate_event(struct gate_call *call)
+{
+	return milter_gate_run(call, false);
+}
+
+TASK_FN static int milter_gate_feed(struct gate_call *call)
+{
+	return milter_gate_run(call, true);
 }
 
 /* ---- the life of a context ---- */
@@ -422,19 +440,34 @@ TASK_FN static int milter_gate_open(const struct gate *g, const struct gate_sess
 	return 0;
 }
 
+/* Those to content that was cut off must not be taken for answers to the next message.  A filter that is not soon done is met anew. */
+TASK_FN static int milter_gate_late_answers(struct milter *m, struct gate_call *call)
+{
+	struct deadline d;
+	deadline_begin(&d, LATE_ANSWERS);
+	int r = milter_gate_collect(m, call, false);
+	deadline_end(&d);
+	milter_client_forget(&m->client);
+	m->message_done = false;
+	return r;
+}
+
 /* After a message that came to its end nothing is left for the filter to free: its ABORT can go with the next event. */
 TASK_FN static void milter_gate_abort(struct gate_call *call, bool committed)
 {
 	struct milter *m = call->context;
 	bool at_once = m->in_message && !committed;
-	m->in_message = m->message_done = false;
+	m->in_message = m->message_done = m->in_content = m->owed_sent = false;
 	if (!m->client.stream)
 		return;
 	m->aborts_due++;
 	if (!at_once)
 		return;
 	milter_gate_put_aborts(m);
-	if (milter_client_send(&m->client, m->client.out.n, BYTES(""), m->client.config->command_timeout) < 0)
+	int r = milter_client_send(&m->client, m->client.out.n, BYTES(""), m->client.config->command_timeout);
+	if (r == 0)
+		r = milter_gate_late_answers(m, call);
+	if (r < 0)
 		milter_client_close(&m->client);
 }
 
@@ -463,6 +496,7 @@ const struct gate_ops milter_ops = {
 	.kind = "milter",
 	.open = milter_gate_open,
 	.event = milter_gate_event,
+	.feed = milter_gate_feed,
 	.edits = milter_gate_edits,
 	.abort = milter_gate_abort,
 	.close = milter_gate_close,

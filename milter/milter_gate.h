@@ -15,9 +15,12 @@ struct milter {
 	uint8_t owed_count;
 	char skip;                      /* events of this command are not wanted, until another kind comes */
 	uint8_t aborts_due;             /* ABORTs that may wait for the next write */
+	uint64_t body_sent;             /* bytes of the body it has been sent */
 	bool opened;                    /* there was a connection: when it is gone, what it was told is lost */
 	bool helo;                      /* it has heard a HELO */
 	bool in_message;                /* it has heard something of a message */
+	bool in_content;                /* it has been sent the header */
+	bool owed_sent;                 /* the commands of OWED have been sent */
 	bool body_ended;                /* a new body was sent, and something else after it */
 	bool message_done;              /* it wants no more of this message... */
 	bool session_done;              /* ... of this session */
@@ -42,6 +45,8 @@ int milter_gate_protocol_error(struct milter *m, const char *why);
 
 /* milter_message.c: the content, from the first header to the verdict. */
 TASK_FN int milter_message(struct milter *m, struct gate_call *call) __attribute__((warn_unused_result));
+/* What has arrived of it so far, in whole chunks; milter_message() goes on from there. */
+TASK_FN int milter_message_feed(struct milter *m, struct gate_call *call) __attribute__((warn_unused_result));
 /* gate_edit_kind bits of what it negotiated. */
 unsigned milter_message_edits(const struct milter *m);
 /* milter_edit.c: one edit at the end of the message, noted in the call. */

@@ -40,6 +40,8 @@ TASK_FN static int bdat_receive(struct smtpd_session *s, uint64_t size, bool kee
 			bdat_store(s, in, &text);
 		stream_consume(s->stream, in.n);
 		size -= in.n;
+		if (keep)
+			r = smtpd_content_feed(s);
 	}
 	buf_fini(&text);
 	return r;

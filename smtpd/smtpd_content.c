@@ -28,6 +28,7 @@ int smtpd_content_begin(struct smtpd_session *s, struct smtp_reply *ret_refusal)
 		.spool = s->config->spool,
 	};
 	t->view.mail = mail_new(&limits);
+	t->feed_at = GATE_FEED_BYTES;
 	return 0;
 }
 
@@ -67,6 +68,24 @@ void smtpd_content_add(struct smtpd_session *s, struct bytes piece)
 	int r = mail_append(s->txn->view.mail, piece);
 	if (r < 0)
 		content_failed(s, r);
+}
+
+int smtpd_content_feed(struct smtpd_session *s)
+{
+	struct smtpd_txn *t = s->txn;
+	if (t->failed.code || mail_body_size(t->view.mail) < t->feed_at)
+		return 0;
+	t->feed_at = UINT64_MAX;
+	if (smtpd_stage_gates_waived(s) || !chain_eats(&s->chain))
+		return 0;
+	smtpd_message_head(s);
+	if (t->failed.code)
+		return 0;
+	int r = smtpd_session_flush(s);
+	if (r == 0)
+		r = chain_feed(&s->chain, &t->view);
+	t->feed_at = mail_body_size(t->view.mail) + GATE_FEED_BYTES;
+	return r;
 }
 
 void smtpd_content_end(struct smtpd_session *s)

@@ -49,6 +49,8 @@ TASK_FN static int data_receive(struct smtpd_session *s)
 		smtpd_content_add(s, buf_bytes(&piece));
 		buf_clear(&piece);
 		stream_consume(s->stream, in.n - rest.n);
+		if (!d.done && (r = smtpd_content_feed(s)) < 0)
+			break;
 	}
 	buf_fini(&piece);
 	return r;

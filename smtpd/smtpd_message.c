@@ -29,6 +29,17 @@ static void message_trace(struct smtpd_session *s)
 	buf_fini(&field);
 }
 
+void smtpd_message_head(struct smtpd_session *s)
+{
+	struct smtpd_txn *t = s->txn;
+	if (t->headed || t->failed.code)
+		return;
+	t->headed = true;
+	message_check_hops(s);
+	if (!t->failed.code)
+		message_trace(s);
+}
+
 /* The gates see each other's edits; the script decides with all of them before it. */
 TASK_FN static int message_filter(struct smtpd_session *s, struct smtp_reply *ret)
 {
@@ -100,12 +111,11 @@ TASK_FN static int message_process(struct smtpd_session *s, struct smtp_reply *r
 {
 	struct smtpd_txn *t = s->txn;
 	smtpd_content_end(s);
-	message_check_hops(s);
+	smtpd_message_head(s);
 	if (t->failed.code) {
 		*ret = t->failed;
 		return 0;
 	}
-	message_trace(s);
 	int r = message_filter(s, ret);
 	if (r == 0 && !ret->code && !t->view.discarded)
 		r = message_route_added(s, ret);

@@ -23,6 +23,8 @@ struct smtpd_txn {
 	unsigned overshoot;             /* recipients refused with 452 4.5.3 */
 	bool accepted;                  /* the script said `accept`: no more checks */
 	struct bdat_text text;          /* content that came by BDAT */
+	uint64_t feed_at;               /* from so many bytes of body on gates are shown what has arrived */
+	bool headed;                    /* the header has been checked, and has our trace field */
 	struct smtp_reply failed;       /* code 0: the content so far is good; else what the client will be told */
 	struct delivery_outcome outcome;
 	bool held;                      /* it is in the hold area */
@@ -94,6 +96,8 @@ TASK_FN int smtpd_stage_ask(struct smtpd_session *s, const struct smtpd_question
 void smtpd_stage_begin(struct smtpd_session *s, enum gate_stage stage);
 TASK_FN int smtpd_stage_script(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *ret) __attribute__((warn_unused_result));
 TASK_FN int smtpd_stage_gates(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *ret) __attribute__((warn_unused_result));
+/* Will no gate be asked? */
+bool smtpd_stage_gates_waived(const struct smtpd_session *s);
 /* DEFER_IF_REJECT: a refusal becomes a temporary one (P15). */
 void smtpd_stage_soften(struct smtpd_session *s, struct gate_verdict *v);
 /* DEFER_IF_PERMIT as well, and a message that is discarded is marked so. */
@@ -119,10 +123,14 @@ TASK_FN int smtpd_content_begin(struct smtpd_session *s, struct smtp_reply *ret_
 /* Adds content; a failure is noted in txn->failed, and the rest is dropped. */
 void smtpd_content_add(struct smtpd_session *s, struct bytes piece);
 void smtpd_content_end(struct smtpd_session *s);
+/* Shows the gates what has arrived of a long message.  Waits if they do: so a filter that is slow slows the client down. */
+TASK_FN int smtpd_content_feed(struct smtpd_session *s) __attribute__((warn_unused_result));
 void smtpd_content_fail(struct smtpd_txn *t, unsigned code, const char *enhanced, const char *text);
 
 /* ---- smtpd_message.c ---- */
 
+/* The header has ended: it is checked, and gets our trace field.  Once. */
+void smtpd_message_head(struct smtpd_session *s);
 /* All content is there: filters, delivers, answers, and ends the transaction. */
 TASK_FN int smtpd_message(struct smtpd_session *s) __attribute__((warn_unused_result));
 

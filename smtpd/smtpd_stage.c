@@ -16,7 +16,7 @@ static bool stage_waived(const struct smtpd_session *s, enum gate_stage stage)
 	return s->accepted || (s->txn && (s->txn->accepted || s->txn->view.discarded));
 }
 
-static bool stage_gates_waived(const struct smtpd_session *s)
+bool smtpd_stage_gates_waived(const struct smtpd_session *s)
 {
 	return s->accepted || (s->txn && (s->txn->accepted || s->txn->view.discarded));
 }
@@ -65,7 +65,7 @@ int smtpd_stage_script(struct smtpd_session *s, const struct smtpd_question *q, 
 int smtpd_stage_gates(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *ret)
 {
 	struct chain_args args = { .txn = s->txn ? &s->txn->view : NULL, .rcpt = q->rcpt, .line = q->line };
-	if (!stage_gates_waived(s))
+	if (!smtpd_stage_gates_waived(s))
 		return chain_event(&s->chain, q->stage, &args, ret);
 	*ret = go_on;
 	if (q->stage != GATE_MESSAGE)

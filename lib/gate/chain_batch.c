@@ -10,6 +10,8 @@
 #include "lib/base/assert.h"
 #include "lib/base/mem.h"
 
+#include <errno.h>
+
 struct chain_member {
 	struct chain_question q;
 	struct chain_batch *batch;
@@ -103,6 +105,8 @@ static void chain_batch_answered(struct chain_member *m)
 static TASK_ENTRY void chain_batch_task(struct chain_member *m)
 {
 	m->r = chain_link_ask(&m->q);
+	if (m->r == -ECANCELED)
+		chain_link_close(m->q.link, false); /* the filter need not go on with it */
 	chain_batch_answered(m);
 }
 

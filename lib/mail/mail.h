@@ -45,7 +45,7 @@ void mail_unref(struct mail **m);
  * there once the header has ended.  -EMSGSIZE, -EFBIG as above, -ENOSPC (also for a quota or a file size limit; SIGXFSZ must be
  * ignored) or another -errno when the spool fails: the message is then useless and only mail_unref() may follow. */
 int mail_append(struct mail *m, struct bytes raw) __attribute__((warn_unused_result));
-/* All has arrived.  Edits may follow, mail_append() no more. */
+/* All has arrived: no more mail_append().  Edits may follow; of the header also before, once there is a body. */
 int mail_end(struct mail *m) __attribute__((warn_unused_result));
 
 /* ---- reading ---- */
@@ -58,7 +58,8 @@ bool mail_has_8bit_header(const struct mail *m);        /* in its header fields 
 /* True: an empty line parted header and body.  False: the message ended within the header, or its body began with a line that
  * cannot be a field.  Such a message leaves without one, too, unless edits would otherwise make header of what was body. */
 bool mail_has_separator(const struct mail *m);
-/* Body bytes from OFFSET on, up to MOST: *RET points into the mail or into SCRATCH.  RET->n == 0 at the end.  -EIO if the spool fails. */
+/* Body bytes from OFFSET on, up to MOST: *RET points into the mail or into SCRATCH.  RET->n == 0 at the end.  -EIO if the spool fails.
+ * Also before mail_end(), once there is a body: until the next mail_append(). */
 int mail_body_read(struct mail *m, uint64_t offset, size_t most, struct buf *scratch, struct bytes *ret) __attribute__((warn_unused_result));
 /* The whole message as it would be sent now, piece by piece, MOST > 0 bytes at a time: an all-zero cursor begins.  RET->n == 0 at
  * the end.  No edits meanwhile. */

@@ -102,7 +102,7 @@ int mail_store_end(struct mail_store *s)
 	return r;
 }
 
-static int store_read_file(const struct mail_store *s, uint64_t offset, size_t n, struct buf *scratch, struct bytes *ret)
+static int store_read_file(const struct mail_store *s, uint64_t offset, size_t n, struct buf *scratch)
 {
 	buf_clear(scratch);
 	char *to = buf_room(scratch, n);
@@ -115,7 +115,6 @@ static int store_read_file(const struct mail_store *s, uint64_t offset, size_t n
 	if (got <= 0)
 		return -EIO;
 	buf_grown(scratch, (size_t)got);
-	*ret = buf_bytes(scratch);
 	return 0;
 }
 
@@ -123,7 +122,14 @@ int mail_store_read(const struct mail_store *s, uint64_t offset, size_t most, st
 {
 	if (offset < s->written) {
 		uint64_t n = s->written - offset;
-		return store_read_file(s, offset, n < most ? (size_t)n : most, scratch, ret);
+		int r = store_read_file(s, offset, n < most ? (size_t)n : most, scratch);
+		if (r < 0)
+			return r;
+		/* While content arrives its end is in memory: where the file ends says nothing to the reader. */
+		if (scratch->n == n)
+			buf_add(scratch, bytes_first(buf_bytes(&s->mem), most - scratch->n));
+		*ret = buf_bytes(scratch);
+		return 0;
 	}
 	offset -= s->written;
 	if (offset >= s->mem.n)

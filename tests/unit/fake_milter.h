@@ -143,7 +143,7 @@ static inline void fake_milter_start(struct fake_milter *f)
 	struct net_addr a = { .len = sizeof(a.un) };
 	strcpy(f->folder, "/tmp/milter-XXXXXX");
 	assert_non_null(mkdtemp(f->folder));
-	snprintf(f->path, sizeof(f->path), "unix:%s/s", f->folder);
+	stpcpy(stpcpy(stpcpy(f->path, "unix:"), f->folder), "/s");
 	a.un.sun_family = AF_UNIX;
 	strcpy(a.un.sun_path, f->path + 5);
 	f->fd = net_listen(&a, false);
