@@ -114,6 +114,8 @@ bool milter_gate_owe(struct milter *m, char command)
 
 TASK_FN static void milter_gate_part(struct milter *m)
 {
+	if (!m->client.stream) /* it wanted the session shut down */
+		return;
 	milter_client_forget(&m->client);
 	/* Answers that nobody waits for any more. */
 	stream_consume(m->client.stream, stream_input(m->client.stream).n);

@@ -197,6 +197,8 @@ TASK_FN static void answered_together(void *arg)
 		{ 'B', "r", 0, GATE_REJECT, true },
 		{ 'B', "s", 0, GATE_CONTINUE, false },
 		{ 'E', "r", 0, GATE_REJECT, false },
+		{ 'L', "4", 1, GATE_DISCONNECT, true },
+		{ 'B', "4", 0, GATE_DISCONNECT, true },
 	};
 	for (unsigned i = 0; i < COUNT_OF(cases); i++) {
 		fake.replies[(unsigned char)cases[i].event] = REPLIES(bytes_of(cases[i].reply));
@@ -213,7 +215,8 @@ TASK_FN static void answered_together(void *arg)
 		buf_clear(&fake.trace);
 		fixture_mail(&f, "FROM:<s@example.org>");
 		assert_goes_on(ask(GATE_MAIL));
-		assert_told(cases[i].left ? "O DC C DH H DM M" : "DM M");
+		/* Who shuts a session down is told no more of it. */
+		assert_told(cases[i].action == GATE_DISCONNECT ? "" : cases[i].left ? "O DC C DH H DM M" : "DM M");
 		end();
 	}
 }
