@@ -110,7 +110,7 @@ $(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libgatepos
 	$(Q)$(CLANG) -fsanitize=address,undefined,fuzzer -o $@ $^ $(LIBS)
 fuzz-build: $(FUZZ)
 .PHONY: fuzz-build
--include $(FUZZ_OBJS:.o=.d)
+-include $(FUZZ_OBJS:.o=.d) $(wildcard $(FUZZ_BUILD)/tests/fuzz/*.d)
 
 # Each target for FUZZ_SECONDS; a finding is kept in build/fuzz/findings.
 FUZZ_SECONDS ?= 60
