@@ -232,7 +232,6 @@ int smtpd_message(struct smtpd_session *s)
 		r = message_process(s, &reply);
 	if (r < 0)
 		return r;
-	s->txn->closed_early = stream_poll(s->stream) == -ENODATA;
 	message_answer(s, &reply);
 	message_count(s, &reply);
 	r = smtpd_session_flush(s);

@@ -13,9 +13,7 @@
 #include "lib/dns/dns.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -387,27 +385,14 @@ static void session_drop_input(struct smtpd_session *s)
 	}
 }
 
-/* Can the client have missed our answer to a message that is delivered, and try again (RFC 1047)?  Not if it went on, or if its kernel has
- * taken the answer: a client that closes without reading what has come, or before it comes, resets the connection.  One that
- * reads its 250 and hangs up without QUIT must not have its next message taken for a retry. */
-static bool session_answer_missed(const struct smtpd_session *s, int why)
-{
-	int unacknowledged = 0;
-	if (s->quit)
-		return false;
-	if (s->unread->closed_early || (why < 0 && why != -ENODATA && why != -ETIMEDOUT && why != -ECANCELED))
-		return true;
-	return ioctl(stream_fd(s->stream), SIOCOUTQ, &unacknowledged) < 0 || unacknowledged > 0;
-}
-
 TASK_FN static void session_end(struct smtpd_session *s, int why)
 {
 	struct smtpd *srv = s->srv;
-	bool missed = s->unread && session_answer_missed(s, why);
+	bool unread = s->unread && smtpd_unread(s, why);         /* before any other word, which it need not read */
 	session_last_word(s, why);
 	if (smtpd_session_flush(s) == 0 && !s->quit)
 		session_drop_input(s);
-	if (missed) {
+	if (unread) {
 		struct delivery_params p = smtpd_txn_delivery(s, s->unread);
 		delivery_unanswered(&p, &s->unread->outcome);
 	}

@@ -28,7 +28,6 @@ struct smtpd_txn {
 	struct smtp_reply failed;       /* code 0: the content so far is good; else what the client will be told */
 	struct delivery_outcome outcome;
 	bool held;                      /* it is in the hold area */
-	bool closed_early;              /* the client had shut its side down before it was answered */
 };
 struct smtpd_answer {
 	struct gate_rcpt *rcpt;
@@ -126,6 +125,11 @@ void smtpd_content_end(struct smtpd_session *s);
 /* Shows the gates what has arrived of a long message.  Waits if they do: so a filter that is slow slows the client down. */
 TASK_FN int smtpd_content_feed(struct smtpd_session *s) __attribute__((warn_unused_result));
 void smtpd_content_fail(struct smtpd_txn *t, unsigned code, const char *enhanced, const char *text);
+
+/* ---- smtpd_unread.c ---- */
+
+/* The session ends WHY (0, -errno): may the client have missed the last answer?  Waits a little for its kernel to say so. */
+TASK_FN bool smtpd_unread(const struct smtpd_session *s, int why);
 
 /* ---- smtpd_message.c ---- */
 
