@@ -4,16 +4,17 @@ Each is asked the same through Debian's Postfix and through gatepost; what the c
 """
 import json
 import os
+import re
 
 import pytest
 
-from gp.beside import GTUBE, Ours, daemon, equal, message, say
+from gp.beside import GTUBE, Ours, daemon, equal, fields, message, say, subfolder
 from gp.fixtures import Fixture
 from gp.smtp import Smtp
 
 rspamd, rspamd_inet = daemon('rspamd'), daemon('rspamd', 'inet')
 opendkim = daemon('opendkim')
-clamav, spamass = daemon('clamav'), daemon('spamassassin', 'inet')
+clamav, spamass, mimedefang = daemon('clamav'), daemon('spamassassin', 'inet'), daemon('mimedefang', 'inet')
 
 # ---- one by one, as Postfix does ----
 
@@ -52,6 +53,47 @@ def test_spamass(place, spamass):
     assert b'X-Spam-Status: No' in mails[0]
     # the body was replaced by a report, the header changed with it
     assert b'\nSubject: [SPAM] fx-spam\n' in mails[1] and b'Content-Type: multipart/mixed' in mails[1] and b'Content preview:' in mails[1]
+
+
+@pytest.mark.parametrize('infected, code', [('Accept', 250), ('Blackhole', 250), ('Defer', 451)])
+def test_what_clamav_does_with_a_virus(folder, infected, code):
+    with Fixture('clamav', folder, FX_INFECTED=infected) as f, Ours(folder, [f.endpoint]) as ours:
+        assert say(ours, message('bad', 'an fx-virus here\n'))[0] == code
+        assert say(ours, message('clean')) == (250, 'taken')
+        *bad, clean = ours.mails()
+    assert fields(clean, 'X-Virus-Status') == [b'Clean']
+    assert [fields(m, 'X-Virus-Status') for m in bad] == ([[b'Infected (Fixture.Word.UNOFFICIAL)']] if infected == 'Accept' else [])
+
+
+def test_spamass_redirects(place):
+    """It takes every recipient away and adds its own; what they were it writes into the header."""
+    with Fixture('spamassassin', subfolder(place), 'inet', FX_SPAMASS='-b bucket@example.test') as f:
+        contents = [{'content': message('clean'), 'to': ('b@example.test',)}, {'content': message('fx-spam'), 'to': ('b@example.test', 'c@example.test')}]
+        own, mails = equal(place, [f.endpoint], contents)
+    assert [code for code, _ in own] == [250, 250]
+    assert fields(mails[1], 'X-Spam-Orig-To') == [b'<b@example.test>', b'<c@example.test>'] and not fields(mails[0], 'X-Spam-Orig-To')
+
+
+def test_mimedefang(place, mimedefang):
+    """A filter that asks for macros by name, decides at every stage, and puts each message together anew."""
+    def attempt(subject, body='Some text.\n', **how):
+        return dict({'content': message(subject, body), 'client': '192.0.2.10'}, **how)
+    own, mails = equal(place, [mimedefang.endpoint], [
+        attempt('relay', client='192.0.2.66'), attempt('helo', helo='bad.example.net'), attempt('sender', sender='refused@example.test'),
+        attempt('sender', sender='later@example.test'), attempt('recipient', to=['refused@example.test']),
+        attempt('recipient', to=['b@example.test', 'later@example.test']), attempt('fx-bounce'), attempt('fx-tempfail'), attempt('fx-discard'),
+        attempt('plain'), attempt('fx-edits\nX-Old: one\nX-Old: two'), attempt('fx-plain'), attempt('null', sender=''),
+        attempt('html\nMIME-Version: 1.0\nContent-Type: multipart/alternative; boundary=b', 'A preamble.\n\n--b\n\nText.\n--b\n'
+                'Content-Type: text/html\n\n<p>Text.</p>\n--b--\n')])
+    assert [code for code, _ in own] == [550, 550, 554, 450, 554, 450, 554, 451, 250, 250, 250, 250, 250, 250]
+    assert own[2][1] == '5.7.9 No <refused@example.test>' and own[6][1] == '5.7.8 Not this one'
+    plain, edited, untouched, null, html = mails
+    assert plain.endswith(b'\n\nSome text.\n\n-- \nA footer.\n') and untouched.endswith(b'\n\nSome text.\n')
+    assert edited.startswith(b'X-First: at the top\n') and fields(edited, 'Subject') == [b'changed'] and fields(edited, 'X-Old') == [b'two']
+    assert html.count(b'A footer.') == 1 and b'<p>Text.</p>' in html
+    # the macro i, and what it was told at HELO and CONNECT
+    assert all(re.search(rb' id ' + re.escape(fields(m, 'X-Queue')[0].split()[0]) + rb'\n', m) and
+               fields(m, 'X-Queue')[0].endswith(b' client.example.net 192.0.2.10') for m in mails)
 
 
 # ---- together ----

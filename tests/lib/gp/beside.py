@@ -121,6 +121,8 @@ def fold(mail):
     head, _, body = mail.partition(b'\n\n')
     varying = [rb'^Received: from .*', rb'^DKIM-Filter: .*', rb'\bi?d=[0-9A-Fa-f.]+\b', rb'\bt=\d+', rb'\bb=[^;]*',
                rb'\w{3}, \d+ \w{3} \d{4} [\d:]+ [+-]\d{4}', rb'----=_[\w.=]+', rb'\((?:Postfix|gatepost) [\d.]+']
+    if b'----=_' in body:                       # a boundary made of the time of day
+        varying.append(rb'\bbh=[^;]*')
     own = re.search(rb'\bid ([\w.]+)', head)
     head = head.replace(own[1], b'~') if own else head
     fields = re.sub(rb'\n[ \t]+', b' ', head).split(b'\n')

@@ -1,8 +1,9 @@
 """The real daemons of tests/fixtures, started in a work folder and stopped by pid."""
 import os
+import signal
 import subprocess
 
-from .server import TOP, reserve
+from .server import TOP, reserve, wait_for
 
 
 class Fixture:
@@ -25,8 +26,23 @@ class Fixture:
     def __getitem__(self, name):
         return self.endpoints[name]
 
+    def kill(self, name):
+        """One of its daemons dies, as from a fault of its own: it answers nothing more."""
+        with open('%s/%s.pid' % (self.folder, name)) as f:
+            pid = int(f.read())
+        os.killpg(pid, signal.SIGKILL)
+        wait_for(lambda: not alive(pid), 'the end of ' + name)
+
     def __exit__(self, *_):
         subprocess.run(['sh', self.script, 'stop', self.folder], env=self.env, timeout=60, check=True, stdout=subprocess.DEVNULL)
+
+
+def alive(pid):
+    try:
+        with open('/proc/%d/stat' % pid) as f:
+            return f.read().rpartition(')')[2].split()[0] not in 'ZX'
+    except OSError:
+        return False
 
 
 def base_port():
