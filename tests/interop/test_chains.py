@@ -2,7 +2,7 @@
 import pytest
 
 from gp.actors import Milter
-from gp.beside import GTUBE, Ours, daemon, equal, fields, message, say, subfolder
+from gp.beside import GTUBE, Ours, daemon, equal, fields, message, say
 from gp.fixtures import Fixture
 from gp.signed import record, verifies
 from gp.smtp import Smtp
@@ -118,8 +118,8 @@ def test_a_dead_filter_starves_nobody(folder, opendkim, key, when, on_failure, c
             dies()
         with Smtp(ours.port) as c:
             c.cmd('EHLO client.example.net', 250)
-            got = attempt(c, message('orphan'), **({'before_data': dies} if when == 'amid' else {'before_dot': dies} if when == 'content' else {}))
-            assert got == code
+            moment = {'before': {}, 'amid': {'before_data': dies}, 'content': {'before_dot': dies}}[when]
+            assert attempt(c, message('orphan'), **moment) == code
             told = ['MAIL'] if (when, on_failure) == ('before', 'tempfail') else ['HEADER DKIM-Signature', 'EOM']
             assert [any(e.startswith(t) for e in last.events) for t in told] == [True] * len(told)
             mortal.__enter__()

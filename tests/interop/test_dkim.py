@@ -193,7 +193,8 @@ def test_edited_between(folder, opendkim, dkimpy, key):
     """Fields changed in number, order, name and folding, a body in pieces, then two signers: both signatures are good."""
     editor = Milter('editor', folder)
     editor.rule('EOM -> change 1 "SUBJECT: changed\\n\\tand folded\\n  twice" ; change 2 "Comments: " ; insert 0 "X-First:  two spaces" ; '
-                'insert 3 "X-Third: \\tA tab" ; add "X-Last: " ; add "Comments: the last" ; body "one\\r" ; body "\\ntwo \\r\\n\\r\\n" ; body ".\\r\\n" ; continue')
+                'insert 3 "X-Third: \\tA tab" ; add "X-Last: " ; add "Comments: the last" ; '
+                'body "one\\r" ; body "\\ntwo \\r\\n\\r\\n" ; body ".\\r\\n" ; continue')
     with Ours(folder, [editor.endpoint, opendkim['simple/simple']['sign'], dkimpy['sign']]) as ours:
         for name in 'plain', 'the same field often', 'folded':
             assert say(ours, ODD[name])[0] == 250

@@ -85,8 +85,8 @@ def test_mimedefang(place, mimedefang):
         attempt('plain'), attempt('fx-edits\nX-Old: one\nX-Old: two'), attempt('fx-plain'), attempt('null', sender=''),
         attempt('html\nMIME-Version: 1.0\nContent-Type: multipart/alternative; boundary=b', 'A preamble.\n\n--b\n\nText.\n--b\n'
                 'Content-Type: text/html\n\n<p>Text.</p>\n--b--\n')])
-    assert [code for code, _ in own] == [550, 550, 554, 450, 554, 450, 554, 451, 250, 250, 250, 250, 250, 250]
-    assert own[2][1] == '5.7.9 No <refused@example.test>' and own[6][1] == '5.7.8 Not this one'
+    assert [code for code, _ in own] == [554, 554, 554, 450, 554, 450, 554, 451, 250, 250, 250, 250, 250, 250]
+    assert own[1][1] == '5.7.1 No mail from bad.example.net' and own[2][1] == '5.7.9 No <refused@example.test>' and own[6][1] == '5.7.8 Not this one'
     plain, edited, untouched, null, html = mails
     assert plain.endswith(b'\n\nSome text.\n\n-- \nA footer.\n') and untouched.endswith(b'\n\nSome text.\n')
     assert edited.startswith(b'X-First: at the top\n') and fields(edited, 'Subject') == [b'changed'] and fields(edited, 'X-Old') == [b'two']
