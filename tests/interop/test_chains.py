@@ -1,4 +1,6 @@
 """Three real filters in a row: what each makes of what the one before it left, messages held, refused and changed, and one of the three dying."""
+import json
+
 import pytest
 
 from gp.actors import Milter
@@ -35,9 +37,8 @@ def test_verified_judged_signed(place, opendkim, rspamd, key):
     """OpenDKIM verifies, rspamd judges, OpenDKIM signs what rspamd has changed."""
     own, mails = equal(place, [opendkim['verify'], rspamd.endpoint, opendkim['sign']], [
         message('clean'), message('spam', GTUBE + '\n'), message('fx-rewrite'), message('fx-soft'), message('fx-edits\nX-Old: 1'),
-        message('fx-discard'), message('fx-footer')])
-    assert own == [(250, 'taken'), (554, '5.7.1 Gtube pattern'), (250, 'taken'), (451, '4.7.1 Try again later'), (250, 'taken'), (250, 'taken'),
-                   (250, 'taken')]
+        message('fx-discard'), message('fx-quarantine'), message('fx-footer')])
+    assert own == [(250, 'taken'), (554, '5.7.1 Gtube pattern'), (250, 'taken'), (451, '4.7.1 Try again later')] + [(250, 'taken')] * 4
     assert [fields(m, 'Subject') for m in mails] == [[b'clean'], [b'*** SPAM *** fx-rewrite'], [b'fx-edits'], [b'fx-footer']]
     for m in mails:
         assert verifies(m.replace(b'\n', b'\r\n'), key)
@@ -71,17 +72,21 @@ def recorder(folder):
 
 
 @pytest.mark.parametrize('compat', ['full', 'sendmail'])
-def test_the_held_message_is_signed(folder, quarantining, opendkim, compat):
-    """A virus scanner holds the message: the signer after it sees it all the same."""
+def test_the_held_message_is_signed(folder, quarantining, opendkim, key, compat):
+    """A virus scanner holds the message: the signer after it sees it all the same, and what is held, and later released, is signed."""
     last = recorder(folder)
-    with Ours(folder, [quarantining.endpoint, opendkim['sign'], last.endpoint], 'compat = ' + compat, allowed=['event=hold']) as ours:
-        assert say(ours, message('infected', VIRUS))[0] == 451
+    with Ours(folder, [quarantining.endpoint, opendkim['sign'], last.endpoint], 'compat = ' + compat) as ours:
+        assert say(ours, message('infected', VIRUS)) == (250, 'taken')
         assert say(ours, message('clean')) == (250, 'taken')
-        ours.log.wait('event=hold')
-        mail, = ours.mails()
-    assert fields(mail, 'Subject') == [b'clean']
-    signed = [e for e in last.events if e.startswith('HEADER DKIM-Signature:')]
-    assert len(signed) == 2
+        assert [fields(m, 'Subject') for m in ours.mails()] == [[b'clean']]
+        assert sum(e.startswith('HEADER DKIM-Signature:') for e in last.events) == sum(e.startswith('EOM') for e in last.events) == 2
+        held = json.loads(ours.hold('list', '-j'))
+        assert (held['gate'], held['reason'], held['from'], held['to']) == ('m0', 'quarantined by clamav-milter', 'a@example.test', ['b@example.test'])
+        shown = ours.hold('show', '-m', held['id'])
+        assert fields(shown, 'Subject') == [b'infected'] and verifies(shown, key)
+        ours.hold('release', held['id'])
+        released = ours.raw()[1]
+        assert released == shown and verifies(released, key) and ours.hold('list') == b'nothing is held\n'
 
 
 # ---- one of the three dies ----

@@ -65,16 +65,17 @@ def verdicts(mail):
 
 
 def test_policies(place, spf, opendkim, opendmarc, signed):
-    """Refused at MAIL for SPF, at the end for DMARC; passed for SPF, for a signature, for a lenient policy, for none, for a user."""
+    """Refused at MAIL for SPF, at the end for DMARC; held; passed for SPF, for a signature, for a lenient policy, for none, for a user."""
     own, mails = equal(place, [spf.endpoint, opendkim['verify'], opendmarc.endpoint], [
         {'content': mail('sender.test', 'aligned'), 'client': ALLOWED, 'sender': 'a@sender.test'},
         {'content': mail('sender.test', 'refused'), 'client': STRANGER, 'sender': 'a@sender.test'},
         {'content': mail('sender.test', 'forged'), 'client': STRANGER, 'sender': 'a@elsewhere.test'},
         {'content': mail('sender.test', 'of a user'), 'client': STRANGER, 'sender': 'a@elsewhere.test', 'login': 'alice'},
         {'content': mail('none.test', 'lenient'), 'client': STRANGER, 'sender': 'a@elsewhere.test'},
+        {'content': mail('example.test', 'held'), 'client': STRANGER, 'sender': 'a@elsewhere.test'},
         {'content': mail('unsigned.test', 'without a policy'), 'client': STRANGER, 'sender': 'a@elsewhere.test'},
         {'content': signed, 'client': STRANGER, 'sender': 'list@elsewhere.test'}])
-    assert [code for code, _ in own] == [250, 550, 550, 250, 250, 250, 250]
+    assert [code for code, _ in own] == [250, 550, 550, 250, 250, 250, 250, 250]
     assert own[1][1].startswith('5.7.23 Message rejected due to: SPF fail')
     assert own[2][1] == '5.7.1 rejected by DMARC policy for sender.test'
     assert [verdicts(m) for m in mails] == [

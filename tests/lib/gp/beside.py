@@ -2,6 +2,7 @@
 import glob
 import os
 import re
+import subprocess
 import tempfile
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from .actors import Hop
 from .fixtures import Fixture
 from .postfix import Postfix
-from .server import Gatepost, free_port, wait_for
+from .server import BINARY, PATIENCE, Gatepost, free_port, wait_for
 from .smtp import Smtp
 
 GTUBE = 'XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X'
@@ -69,6 +70,11 @@ stage "rcpt" { if envelope :domain "to" "example.test" { deliver "hop"; } }
 
     def mails(self):
         return [m.replace(b'\r\n', b'\n') for m in self.raw()]
+
+    def hold(self, *words):
+        """What `gatepost hold WORDS` prints."""
+        return subprocess.run([BINARY, '-c', self.config, 'hold', *words], check=True, stdout=subprocess.PIPE, cwd=self.folder, timeout=PATIENCE,
+                              env=dict(os.environ, ASAN_OPTIONS='detect_leaks=1')).stdout
 
 
 class Theirs(Postfix):
