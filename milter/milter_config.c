@@ -128,6 +128,7 @@ int milter_configure(const struct milter_params *p, struct gate *ret, struct buf
 		.total_timeout = 2 * c->content_timeout,
 		/* Both send each filter the whole message before the next one sees any of it (M19). */
 		.in_turn = p->compat != MILTER_COMPAT_FULL,
+		.hold_ends = p->compat == MILTER_COMPAT_POSTFIX,
 	};
 	for (unsigned stage = 0; stage < GATE_STAGES; stage++) {
 		for (unsigned fault = 0; fault < GATE_FAULTS; fault++)

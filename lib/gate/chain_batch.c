@@ -61,10 +61,11 @@ static unsigned chain_batch_end(const struct chain *c, unsigned first)
 		const struct chain_link *link = &c->links[i];
 		if (!chain_batch_asked(link))
 			continue;
-		if (link->gate->in_turn && end > first)
+		bool alone = link->gate->in_turn || link->gate->hold_ends;
+		if (alone && end > first)
 			break;
 		end = i + 1;
-		if (link->gate->in_turn || chain_batch_edits(link))
+		if (alone || chain_batch_edits(link))
 			break;
 	}
 	return end;
@@ -184,7 +185,7 @@ TASK_FN static int chain_batch_one(struct chain *c, unsigned at, const struct ch
 	if (r < 0)
 		return r;
 	chain_link_settle(&q);
-	return chain_merge_add(ret, &q);
+	return chain_merge_add(ret, &q) || (q.holds && q.link->gate->hold_ends);
 }
 
 TASK_FN static int chain_batch_many(struct chain *c, unsigned first, const struct chain_args *args, struct chain_merge *ret)

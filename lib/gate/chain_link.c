@@ -382,6 +382,7 @@ void chain_link_settle(struct chain_question *q)
 		q->answer = -EIO;
 		q->call.fault = GATE_FAULT_EDIT;
 	}
+	q->holds = q->answer == 0 && kinds & GATE_EDIT_HOLD;
 	chain_audit(q, edits, kinds);
 	if (q->answer < 0) {
 		chain_failed(q, &q->call);

@@ -38,6 +38,7 @@ struct chain_question {
 	/* settled */
 	struct gate_verdict verdict;
 	bool failed;                    /* the verdict is that of a fault */
+	bool holds;                     /* it wants the message held */
 };
 
 #define STAGE_BIT(stage) (1u << (stage))

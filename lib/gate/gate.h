@@ -57,6 +57,7 @@ struct gate {
 	enum gate_on_failure on_failure[GATE_STAGES][GATE_FAULTS];
 	bool shadow;                    /* asked and logged, without effect */
 	bool in_turn;                   /* sees a message only when those before it have answered, and all of it at once: as other servers do it */
+	bool hold_ends;                 /* a message that it wants held is shown to no gate after it: as Postfix does it */
 };
 
 /* What the edits of one answer but the body may take; the body may grow by as much over the limit for messages. */

@@ -280,6 +280,25 @@ TASK_FN static void batches(void *arg)
 	end();
 }
 
+/* A gate as Postfix has them: who comes after it is not asked about a message that it holds, and is about any other. */
+TASK_FN static void hold_ends(void *arg)
+{
+	for (unsigned holds = 0; holds < 2; holds++) {
+		ADD(.name = "a", .edits = GATE_EDIT_HOLD);
+		ADD(.name = "b", .edits = holds ? GATE_EDIT_HOLD : 0);
+		ADD(.name = "c");
+		gates[1].in_turn = gates[1].hold_ends = true;
+		begin();
+		assert_int_equal(ask().verdict.action, GATE_CONTINUE);
+		assert_int_equal(plans[1].asked, 1);
+		assert_int_equal(plans[2].asked, !holds);
+		assert_true(f.txn.held);
+		assert_string_equal(f.txn.hold_gate, "a");
+		end();
+	}
+	(void)arg;
+}
+
 /* ---- who decides ---- */
 
 /* The first in order, though it is the last to say so; those after it are cut short and met anew. */
@@ -507,6 +526,7 @@ TASK_FN static void any(void *arg)
 	}
 IN_TASK(three_seconds_are_one)
 IN_TASK(batches)
+IN_TASK(hold_ends)
 IN_TASK(first_in_order)
 IN_TASK(faults)
 IN_TASK(hangs)
@@ -520,6 +540,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_three_seconds_are_one),
 		cmocka_unit_test(test_batches),
+		cmocka_unit_test(test_hold_ends),
 		cmocka_unit_test(test_first_in_order),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_hangs),
