@@ -47,8 +47,9 @@ static void replay_note_answer(struct replay_answers *a, const struct milter_rec
 	const struct milter_reply_kind *kind = replay_kind(e);
 	if (kind && kind->class == MILTER_PROGRESS)
 		return;
+	/* One that skips the rest of a body goes on, too. */
 	if (kind && kind->class == MILTER_VERDICT)
-		buf_add_char(&a->verdicts, kind->code);
+		buf_add_char(&a->verdicts, kind->code == 's' ? 'c' : kind->code);
 	milter_print_frame(e, &a->text);
 	a->count++;
 }
