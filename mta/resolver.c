@@ -36,6 +36,11 @@ int resolver_check(const struct dns_config *config, struct buf *err)
 	return status;
 }
 
+static void say(struct buf *note, const char *sentence)
+{
+	buf_printf(note, "%sdns: %s", note->n ? "\n" : "", sentence);
+}
+
 /* The servers of the root: every resolver knows them, and they are signed. */
 static TASK_FN void ask_for_root(struct buf *note)
 {
@@ -46,9 +51,9 @@ static TASK_FN void ask_for_root(struct buf *note)
 	int status = dns_query(".", TYPE_NS, &arena, &answer);
 	deadline_end(&d);
 	if (status || answer.status == DNS_TEMP)
-		buf_add_str(note, "dns: no resolver answers: names cannot be looked up now");
+		say(note, "no resolver answers: names cannot be looked up now");
 	else if (answer.status == DNS_BOGUS)
-		buf_add_str(note, "dns: the resolver's answers do not validate: let it pass DNSSEC signatures on, or "
+		say(note, "the resolver's answers do not validate: let it pass DNSSEC signatures on, or "
 		                  "set trust_anchor = \"\"");
 	arena_fini(&arena);
 	run_stop();
