@@ -3,6 +3,7 @@
  *
  * Extended ones, and letters match in both cases, unless flags say otherwise: i m x turn REG_ICASE, REG_NEWLINE, REG_EXTENDED around.
  */
+#include "tcp_table/regexp_weight.h"
 #include "tcp_table/table_kinds.h"
 #include "tcp_table/table_pattern.h"
 
@@ -11,11 +12,17 @@
 #include <errno.h>
 #include <regex.h>
 
+/* No header field that anybody looks up is longer, and what regexec() needs grows with it. */
+#define KEY_MAX 32768
+
 static int regexp_options(struct bytes flags, int *ret, struct buf *why)
 {
 	*ret = REG_EXTENDED | REG_ICASE;
 	for (; flags.n; flags = bytes_skip(flags, 1)) {
-		int option = *flags.p == 'i' ? REG_ICASE : *flags.p == 'm' ? REG_NEWLINE : *flags.p == 'x' ? REG_EXTENDED : 0;
+		int option = *flags.p == 'i'   ? REG_ICASE
+		             : *flags.p == 'm' ? REG_NEWLINE
+		             : *flags.p == 'x' ? REG_EXTENDED
+		                               : 0;
 		if (!option) {
 			buf_printf(why, "there is no flag '%c'", *flags.p);
 			return -EINVAL;
@@ -42,6 +49,8 @@ static int regexp_compile(const char *text, struct bytes flags, void **ret, unsi
 {
 	int options;
 	int r = regexp_options(flags, &options, why);
+	if (r == 0)
+		r = regexp_weight(text, options & REG_EXTENDED, why);
 	if (r < 0)
 		return r;
 	regex_t *regex = NEW(regex_t);
@@ -60,6 +69,10 @@ static int regexp_match(const void *regex, struct bytes key, struct pattern_span
 {
 	regmatch_t found[PATTERN_SPANS];
 
+	if (key.n > KEY_MAX) {
+		buf_printf(why, "the key has more than %d bytes", KEY_MAX);
+		return -E2BIG;
+	}
 	int code = regexec(regex, key.p, n, found, 0);
 	if (code && code != REG_NOMATCH) {
 		regexp_message(code, regex, why);
@@ -67,7 +80,8 @@ static int regexp_match(const void *regex, struct bytes key, struct pattern_span
 	}
 	for (unsigned i = 0; !code && i < n; i++) {
 		bool set = found[i].rm_so >= 0;
-		spans[i] = (struct pattern_span){ set ? (size_t)found[i].rm_so : SIZE_MAX, set ? (size_t)found[i].rm_eo : SIZE_MAX };
+		spans[i] = (struct pattern_span){ set ? (size_t)found[i].rm_so : SIZE_MAX,
+			set ? (size_t)found[i].rm_eo : SIZE_MAX };
 	}
 	return code == 0;
 }

@@ -1,4 +1,5 @@
 /* test_table_patterns.c: pcre: and regexp: files.  Answers, and which lines are wrong, are those of Debian's `postmap -q` (3.7.11). */
+#include "tcp_table/regexp_weight.h"
 #include "tests/unit/table_test.h"
 
 /* Of the lines 1 to LAST exactly those in WRONG (0 ends it) were complained of. */
@@ -161,10 +162,73 @@ static void test_deep(void **state)
 	table_close(&t);
 }
 
+/* Repetitions that glibc would multiply until the memory is used up. */
+static void test_weight(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *regex;
+		bool basic, good;
+	} cases[] = {
+		{ "", false, true }, { "a{2000}", false, true }, { "a{2002}", false, false }, { "a{1,2001}", false, true }, { "a{0,2002}", false, false },
+		{ "a{2001,}", false, false }, { "a{99999999999999999999}", false, false }, { "a{", false, true }, { "a{}", false, true },
+		{ "^([a-z0-9]{1,63}\\.){1,16}$", false, true }, { "^(([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}|([0-9a-f]{1,4}:){1,7}:)$", false, true },
+		{ "(a{255}){255}", false, false }, { "((a?){30}){40}", false, false }, { "(a{40}b{40}){40}", false, false }, { "a{50}{50}", false, false },
+		{ "(a\\{255}){255}", false, true }, { "(a{255}){255}", true, true }, { "\\(a\\{255\\}\\)\\{255\\}", true, false }, { "a\\{20\\}", true, true },
+		{ "((([a-z]+\\.)+[a-z]+)+x)+", false, true }, { "((((((((a?)+)+)+)+)+)+)+)+b", false, false }, { "a++++++++", false, false },
+		{ "((((((((a?)+)+)+)+)+)+)+)+b", true, true }, { "\\+\\+\\+\\+\\+\\+\\+\\+", false, true },
+		{ "[{]{2}[^]{9999}]{2}[[:alpha:]{9999}]{2}[[.].]{9999}]{2}", false, true }, { "[]]{2002}", false, false }, { "[[:alpha:", false, true }, { "a\\", false, true },
+	};
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct buf why = { 0 };
+		print_message("[ case     ] %s\n", cases[i].regex);
+		assert_int_equal(regexp_weight(cases[i].regex, !cases[i].basic, &why), cases[i].good ? 0 : -E2BIG);
+		assert_string_equal(why.n ? buf_str(&why) : "", cases[i].good ? "" : "its repetitions come to more than 2000 copies");
+		buf_fini(&why);
+	}
+}
+
+static void test_depth(void **state)
+{
+	(void)state;
+	char regex[2 * (REGEXP_DEPTH_MAX + 1) + 1] = "";
+	struct buf why = { 0 };
+	memset(regex, '(', REGEXP_DEPTH_MAX);
+	memset(regex + REGEXP_DEPTH_MAX, ')', REGEXP_DEPTH_MAX);
+	assert_int_equal(regexp_weight(regex, true, &why), 0);
+	memset(regex, '(', REGEXP_DEPTH_MAX + 1);
+	assert_int_equal(regexp_weight(regex, true, &why), -E2BIG);
+	assert_string_equal(buf_str(&why), "more than 100 groups within each other");
+	buf_fini(&why);
+}
+
+/* A rule that is too heavy is left out, and told with its file and line; a key may be too long for all of them. */
+static void test_heavy(void **state)
+{
+	(void)state;
+	static char key[32770];
+	file_write(file_path(), "/^plain$/ fine\n/((((((((((((a?)+)+)+)+)+)+)+)+)+)+)+)+b/ heavy\n/^a/ next\n", 60);
+	struct table *t = open_file("regexp");
+	assert_non_null(strstr(buf_str(&logged), "line 2: the rule is ignored: its repetitions come to more than 2000 copies"));
+	expect(t, "plain", "fine");
+	expect(t, "aab", "next");
+	memset(key, 'a', sizeof key - 2);
+	expect(t, key, "next");
+	key[sizeof key - 2] = 'a';
+	struct question q = { .t = t, .key = key };
+	in_task(ask_main, &q);
+	assert_int_equal(q.r, -E2BIG);
+	assert_string_equal(buf_str(&q.err), "the rule in line 1 gave no answer: the key has more than 32768 bytes");
+	buf_fini(&q.err);
+	buf_fini(&q.value);
+	table_close(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_pcre), TEST(test_empty_value), TEST(test_regexp), TEST(test_explosion), TEST(test_deep),
+		TEST(test_weight), TEST(test_depth), TEST(test_heavy),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
