@@ -5,7 +5,7 @@
 
 What the module does by itself it does here too: its negotiation (decorators, masks), its check of what was negotiated before it asks
 libmilter, its bytes and strings.  The settings that come with "setup" choose among its ways: `noreply` and `nocallback` name the callbacks that are
-decorated, `protocols` the masks to enable, `symlist` the macros of a callback.
+decorated, `protocols` the masks to enable.
 """
 import json
 import os
@@ -20,7 +20,6 @@ import milter
 CALLBACKS = ['connect', 'hello', 'envfrom', 'envrcpt', 'data', 'header', 'eoh', 'body', 'unknown']
 VERDICTS = {'continue': Milter.CONTINUE, 'accept': Milter.ACCEPT, 'reject': Milter.REJECT, 'tempfail': Milter.TEMPFAIL,
             'discard': Milter.DISCARD, 'skip': Milter.SKIP}
-STAGES = ['connect', 'hello', 'envfrom', 'envrcpt', 'data', 'eom', 'eoh']
 CALLED, LOCK = set(), threading.Lock()
 
 
@@ -81,7 +80,7 @@ class Filter(Milter.Base):
             return [] if value is None else [text(value)]
         try:
             result = getattr(self, name.replace('smfi_', 'do_'))(*(args if name == 'smfi_replacebody' else map(text, args)))
-        except (Milter.DisabledAction, milter.error, ValueError) as e:
+        except (Milter.DisabledAction, milter.error, ValueError, TypeError) as e:
             print(name, repr(e), file=sys.stderr)
             return ['-1']
         return ['0' if result in (None, 0) else str(result)]
@@ -125,7 +124,7 @@ class Filter(Milter.Base):
         return self.progress()
 
     def do_setsymlist(self, stage, names):
-        return self.setsymlist(int(stage), names)
+        return self._ctx.setsymlist(int(stage), names)  # Base's own, and the decorator symlist, hand it bytes, which Python 3 refuses
 
     def do_stop(self):
         return milter.stop()
@@ -135,7 +134,7 @@ class Filter(Milter.Base):
     def negotiate(self, opts):
         self.control.put(['NEG', '%#x %#x' % (opts[0], opts[1])])
         word, *asked = self.control.obey(self.perform)
-        answer = super().negotiate(opts)                # the symlist decorator, the masks of noreply, nocallback and enable_protocols
+        answer = super().negotiate(opts)                # the masks of noreply, nocallback and enable_protocols
         if word == 'all_opts':
             return Milter.ALL_OPTS
         if int(asked[0], 0) != opts[0]:
@@ -188,14 +187,12 @@ class Filter(Milter.Base):
 def decorated(settings):
     """Filter, with the decorators that the settings name."""
     methods = {}
-    for name in CALLBACKS + ['eom']:
+    for name in CALLBACKS:
         method = getattr(Filter, name)
 
         def own(self, *args, method=method):            # decorators mark the function: each class needs its own
             return method(self, *args)
         own.__name__ = name
-        if name in settings.get('symlist', {}):
-            own = Milter.symlist(*settings['symlist'][name])(own)
         if name in settings.get('noreply', ()):
             own = Milter.noreply(own)
         if name in settings.get('nocallback', ()):

@@ -11,9 +11,9 @@ import struct
 import subprocess
 
 from .actors import Actor, Milter, exactly, unescape
-from .server import PATIENCE, TOP, free_port, wait_for
+from .server import TOP, free_port, wait_for
 
-# What a filter that left out no callback may hear on one connection: xxfi_abort and xxfi_eom exclude each other, xxfi_close ends it.
+# What a filter that left out no callback may hear on one connection: each message in its order, xxfi_close exactly once and last.
 MESSAGE = r'MAIL (?:(?:RCPT|UNKNOWN) )*(?:DATA (?:UNKNOWN )*)?(?:HEADER )*(?:EOH )?(?:BODY )*(?:EOM |ABORT )?'
 LEGAL = re.compile(r'NEG (?:CONNECT (?:HELO |UNKNOWN |ABORT |%s)*)?CLOSE' % MESSAGE)
 
@@ -57,12 +57,16 @@ class Filter(Actor):
             self.process.wait()
         super().stop_listening()
 
+    def settle(self):
+        """Returns when every session has come to its end."""
+        wait_for(lambda: self.process.poll() is not None or all(s[-1] == 'CLOSE' for s in self.sessions), '%s: CLOSE' % self.name)
+
     def finish(self):
         """To be called when gatepost has ended: did all go as libmilter promises?"""
-        if not self.settings.get('without') and int(self.settings.get('steps', '0'), 0) & 0x37f == 0:
-            wait_for(lambda: self.process.poll() is not None or all(s[-1] == 'CLOSE' for s in self.sessions), '%s: CLOSE' % self.name, PATIENCE)
-            for s in self.sessions:
-                assert LEGAL.fullmatch(' '.join(s)) or self.process.poll() is not None, '%s heard %s' % (self.name, s)
+        self.settle()
+        whole = not self.settings.get('without') and int(self.settings.get('steps', '0'), 0) & 0x37f == 0 and self.process.poll() is None
+        for s in self.sessions:
+            assert not whole or LEGAL.fullmatch(' '.join(s)), '%s heard %s' % (self.name, s)
         assert not self.errors, '%s: %s' % (self.name, '\n'.join(self.errors))
 
     def begin(self, c):
@@ -108,10 +112,12 @@ class Filter(Actor):
             if event == 'BEGIN':
                 self.begin(c)
                 continue
+            line = self.describe(event, data)
+            self.record(line)
             if not mine:
                 self.sessions.append(mine)
             mine.append(event)
-            self.act(c, self.describe(event, data), ['negotiate' if event == 'NEG' else 'continue'])
+            self.perform(c, self.find(line, ['negotiate' if event == 'NEG' else 'continue']))
 
     def record(self, line):
         if line != 'EOF':                       # of the control connection: CLOSE has said so
@@ -150,6 +156,8 @@ class Filter(Actor):
             result = self.call(c, *self.arguments(*rest.partition(' ')[::2]))
             if result != ['-1']:
                 self.errors.append('%s returned %s' % (rest, result))
+        elif word == 'calls':
+            self.record(' '.join(['CALLED'] + self.call(c, 'calls')))
         elif word == 'tell':
             self.record(rest)
         elif word == 'stop':
@@ -206,7 +214,7 @@ class Filter(Actor):
 
 class PyFilter(Filter):
     """python3-milter's.  Its ways of saying what it wants are decorators; settings: noreply, nocallback (names of the module's methods), protocols
-    (P_RCPT_REJ, P_HDR_LEADSPC), symlist.METHOD, actions, timeout, backlog, debug."""
+    (P_RCPT_REJ, P_HDR_LEADSPC), actions, timeout, backlog, debug."""
     PROGRAM = ['/usr/bin/python3', os.path.join(TOP, 'tests/tools/milter_all.py')]
 
     def begin(self, c):
@@ -215,8 +223,7 @@ class PyFilter(Filter):
             if name in s:
                 self.must(c, {'debug': 'smfi_setdbg'}.get(name, 'smfi_set' + name), s[name])
         setup = {n: s[n].split() for n in ('noreply', 'nocallback', 'protocols') if n in s}
-        setup.update({n: s[n] for n in ('timeout',) if n in s}, socket=self.setconn,
-                     symlist={n[8:]: v.split() for n, v in s.items() if n.startswith('symlist.')})
+        setup.update({n: s[n] for n in ('timeout',) if n in s}, socket=self.setconn)
         if 'actions' in s:
             setup['flags'] = s['actions']
         self.must(c, 'setup', json.dumps(setup))
