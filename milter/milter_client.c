@@ -58,6 +58,7 @@ TASK_FN static int milter_client_frame(struct milter_client *c, int64_t timeout,
 	if (r < 0)
 		return r;
 	milter_tap_tell(c->config->tap, MILTER_TAP_RECEIVED, *ret);
+	c->answered = true;
 	c->eaten = MILTER_LENGTH_BYTES + ret->n;
 	return 0;
 }
@@ -103,52 +104,46 @@ int milter_client_send(struct milter_client *c, size_t at, struct bytes body, in
 	deadline_end(&d);
 	buf_fini(&c->out);
 	c->heard = false;
+	c->told = true;
 	return r;
 }
 
 /* ---- opening ---- */
 
-/* The first endpoint that accepts. */
-TASK_FN static int milter_client_connect(struct milter_client *c)
-{
-	int r = -ECONNREFUSED;
-	for (unsigned i = 0; i < c->config->endpoint_count; i++) {
-		const struct endpoint *e = &c->config->endpoints[i];
-		r = stream_connect(e, NULL, &c->stream);
-		if (r == 0) {
-			c->inet = e->kind == ENDPOINT_INET;
-			milter_tap_tell(c->config->tap, MILTER_TAP_OPENED, bytes_of(e->text));
-			return 0;
-		}
-		if (r == -ECANCELED || r == -ETIMEDOUT)
-			break;
-	}
-	return r;
-}
-
-static void milter_client_take_symbols(struct milter_client *c, const struct bytes *symbols)
+static void milter_client_take_symbols(const struct milter_config *c, const struct bytes *symbols, struct milter_bond *bond)
 {
 	struct milter_macro_list lists[MILTER_MACRO_STAGES];
 	bool any = false;
-	memcpy(lists, c->config->macros, sizeof(lists));
+	memcpy(lists, c->macros, sizeof(lists));
 	for (unsigned stage = 0; stage < MILTER_SYMBOL_STAGES; stage++) {
 		struct bytes unknown;
 		/* Postfix takes an empty list for none given: "none" cannot be asked for there. */
-		if (!symbols[stage].p || (symbols[stage].n == 0 && c->config->compat == MILTER_COMPAT_POSTFIX))
+		if (!symbols[stage].p || (symbols[stage].n == 0 && c->compat == MILTER_COMPAT_POSTFIX))
 			continue;
 		milter_macros_parse(symbols[stage], &lists[stage], &unknown);
 		any = true;
 	}
+	mem_free(bond->symbols);
+	bond->symbols = NULL;
 	if (any) {
-		c->symbols = mem_alloc(sizeof(lists));
-		memcpy(c->symbols, lists, sizeof(lists));
+		bond->symbols = mem_alloc(sizeof(lists));
+		memcpy(bond->symbols, lists, sizeof(lists));
 	}
 }
 
-/* Its answer may take as long as a command. */
-TASK_FN static int milter_client_negotiate(struct milter_client *c)
+int milter_client_agree(const struct milter_config *c, struct bytes frame, struct milter_bond *ret, const char **ret_why)
 {
-	struct bytes frame = { 0 }, symbols[MILTER_SYMBOL_STAGES];
+	struct bytes symbols[MILTER_SYMBOL_STAGES];
+	int r = milter_codec_agree(frame, &c->offer, &ret->terms, symbols, ret_why);
+	if (r == 0)
+		milter_client_take_symbols(c, symbols, ret);
+	return r;
+}
+
+/* Its answer may take as long as a command. */
+int milter_client_negotiate(struct milter_client *c, struct milter_bond *ret)
+{
+	struct bytes frame = { 0 };
 	const char *why;
 	milter_codec_negotiate(&c->out, &c->config->offer);
 	int r = milter_client_send(c, c->out.n, BYTES(""), c->config->command_timeout);
@@ -156,39 +151,20 @@ TASK_FN static int milter_client_negotiate(struct milter_client *c)
 		r = milter_client_frame(c, c->config->command_timeout, &frame);
 	if (r < 0)
 		return r;
-	r = milter_codec_agree(frame, &c->config->offer, &c->terms, symbols, &why);
-	if (r < 0)
-		return milter_client_fault(c, r, GATE_FAULT_PROTOCOL, why);
-	milter_client_take_symbols(c, symbols);
+	r = milter_client_agree(c->config, frame, ret, &why);
 	milter_client_forget(c);
-	return 0;
-}
-
-int milter_client_open(struct milter_client *c)
-{
-	struct deadline d;
-	deadline_begin(&d, c->config->connect_timeout);
-	int r = milter_client_connect(c);
-	bool late = r == -ETIMEDOUT && deadline_passed(&d);
-	deadline_end(&d);
-	if (r == -ECANCELED || (r == -ETIMEDOUT && !late))
-		return r;
-	if (r < 0) {
-		c->fault = GATE_FAULT_CONNECT;
-		c->why = late ? "it does not accept the connection" : strerrordesc_np(-r);
-		return r;
-	}
-	return milter_client_negotiate(c);
+	return r < 0 ? milter_client_fault(c, r, GATE_FAULT_PROTOCOL, why) : 0;
 }
 
 void milter_client_close(struct milter_client *c)
 {
-	if (c->stream)
+	if (c->conn) {
 		milter_tap_tell(c->config->tap, MILTER_TAP_CLOSED, BYTES(""));
-	stream_close(&c->stream);
-	buf_fini(&c->out);
-	mem_free(c->symbols);
+		pool_drop(&c->conn, false);
+	}
+	c->stream = NULL;
 	c->symbols = NULL;
+	buf_fini(&c->out);
 	c->eaten = 0;
 }
 

@@ -1,7 +1,7 @@
 /*
  * milter_config.c: from what the configuration says to a gate.
  */
-#include "milter/milter_client.h"
+#include "milter/milter_pool.h"
 
 #include <errno.h>
 
@@ -47,15 +47,34 @@ int milter_macro_stage_parse(struct bytes word, enum milter_macro_stage *ret)
 	return 0;
 }
 
+/* A path has no name that a certificate could carry, and only a unix socket knows its peer. */
+static int milter_config_check_endpoint(const struct milter_params *p, const struct endpoint *e, struct buf *err)
+{
+	bool local = e->kind == ENDPOINT_UNIX;
+	if (local && p->tls == MILTER_TLS_VERIFY && !p->tls_name)
+		buf_printf(err, "%s has no host name: tls = verify needs a tls_name", e->text);
+	else if (!local && p->peer_uid_count > 0)
+		buf_printf(err, "peer_user is for unix sockets, %s is none", e->text);
+	else
+		return 0;
+	return -EINVAL;
+}
+
 static int milter_config_endpoints(const struct milter_params *p, struct milter_config *c, struct buf *err)
 {
-	if (p->socket_count == 0) {
-		buf_add_str(err, "a milter needs a socket");
+	if (p->socket_count == 0 || p->socket_count > POOL_ENDPOINTS_MAX) {
+		buf_add_str(err, p->socket_count ? "a milter has at most 64 sockets" : "a milter needs a socket");
 		return -EINVAL;
 	}
+	c->sockets = mem_zalloc(p->socket_count * sizeof(*c->sockets));
 	c->endpoints = mem_array(NULL, p->socket_count, sizeof(*c->endpoints));
-	for (; c->endpoint_count < p->socket_count; c->endpoint_count++) {
-		int r = endpoint_parse(bytes_of(p->sockets[c->endpoint_count]), 0, &c->endpoints[c->endpoint_count], err);
+	for (int r = 0; c->endpoint_count < p->socket_count; ) {
+		struct endpoint *e = &c->endpoints[c->endpoint_count];
+		r = endpoint_parse(bytes_of(p->sockets[c->endpoint_count]), 0, e, err);
+		if (r < 0)
+			return r;
+		c->endpoint_count++;
+		r = milter_config_check_endpoint(p, e, err);
 		if (r < 0)
 			return r;
 	}
@@ -81,8 +100,33 @@ static void milter_config_free(struct milter_config *c)
 {
 	for (unsigned i = 0; i < c->endpoint_count; i++)
 		endpoint_fini(&c->endpoints[i]);
+	tls_unref(&c->tls);
 	mem_free(c->endpoints);
+	mem_free(c->sockets);
+	mem_free(c->tls_name);
+	mem_free(c->peer_uids);
+	mem_free(c->name);
 	mem_free(c);
+}
+
+static int milter_config_tls(const struct milter_params *p, struct milter_config *c, struct buf *err)
+{
+	const struct tls_client_config tls = { .ca_file = p->tls_ca, .certificate = p->tls_certificate, .key = p->tls_key };
+	c->tls_verify = p->tls == MILTER_TLS_VERIFY;
+	c->tls_name = p->tls_name ? mem_strdup(p->tls_name) : NULL;
+	if (p->tls != MILTER_TLS_NONE)
+		return tls_client_new(&tls, &c->tls, err);
+	if (!p->tls_ca && !p->tls_name && !p->tls_certificate && !p->tls_key)
+		return 0;
+	buf_add_str(err, "tls_ca, tls_name, tls_certificate and tls_key have no effect without tls");
+	return -EINVAL;
+}
+
+static void milter_config_peers(const struct milter_params *p, struct milter_config *c)
+{
+	c->peer_uids = mem_array(NULL, p->peer_uid_count + 1, sizeof(*c->peer_uids));
+	for (; c->peer_uid_count < p->peer_uid_count; c->peer_uid_count++)
+		c->peer_uids[c->peer_uid_count] = p->peer_uids[c->peer_uid_count];
 }
 
 static int milter_config_new(const struct milter_params *p, struct milter_config **ret, struct buf *err)
@@ -102,16 +146,24 @@ static int milter_config_new(const struct milter_params *p, struct milter_config
 	c->content_timeout = p->content_timeout ? p->content_timeout : SECONDS(300);
 	c->reply_max = p->reply_max ? p->reply_max : (size_t)1088 * 1024;
 	c->data_max = p->data_max ? p->data_max : MILTER_DATA_MAX;
+	c->name = mem_strdup(p->name);
+	c->keep = p->keep == 0 ? 10 : p->keep < 0 ? 0 : (unsigned)p->keep;
+	c->idle = p->idle ? p->idle : SECONDS(60);
 	c->compat = p->compat;
 	c->offer = milter_codec_offer(version);
 	int r = milter_config_endpoints(p, c, err);
 	if (r == 0)
 		r = milter_config_macros(p, c, err);
-	if (r < 0)
+	if (r == 0)
+		r = milter_config_tls(p, c, err);
+	if (r < 0) {
 		milter_config_free(c);
-	else
-		*ret = c;
-	return r;
+		return r;
+	}
+	milter_config_peers(p, c);
+	c->pool = milter_pool_new(c, milter_config_free);
+	*ret = c;
+	return 0;
 }
 
 int milter_configure(const struct milter_params *p, struct gate *ret, struct buf *err)
@@ -139,6 +191,7 @@ int milter_configure(const struct milter_params *p, struct gate *ret, struct buf
 
 void milter_unconfigure(struct gate *g)
 {
-	milter_config_free(g->config);
+	struct milter_config *c = g->config;
+	pool_free(&c->pool);
 	g->config = NULL;
 }

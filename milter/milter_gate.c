@@ -86,6 +86,7 @@ bool milter_gate_begin(struct milter *m, const struct gate_call *call, const str
 	bool macros_only = m->client.config->compat == MILTER_COMPAT_POSTFIX && strchr("CHMRTU", event->command);
 	if (!wanted && !macros_only)
 		return false;
+	m->after_end = false;
 	milter_gate_put_aborts(m);
 	if (milter_gate_macros_due(m, event->command))
 		milter_gate_put_macros(m, call, event->command);
@@ -204,6 +205,7 @@ static int milter_gate_verdict(struct milter *m, struct gate_call *call, char co
 	int r = 0;
 	switch (reply->kind->code) {
 	case SMFIR_CONTINUE:
+		m->after_end = command == SMFIC_BODYEOB;
 		return 0;
 	case SMFIR_ACCEPT:
 		milter_gate_accept(m, command);
@@ -359,7 +361,7 @@ TASK_FN static int milter_gate_ready(struct milter *m, const struct gate_call *c
 	if (m->opened && !m->client.stream)
 		return -ESTALE;
 	if (!m->opened) {
-		int r = milter_client_open(&m->client);
+		int r = milter_pool_take(&m->client);
 		if (r < 0)
 			return r;
 		m->opened = true;
@@ -408,13 +410,17 @@ TASK_FN static int milter_gate_run(struct gate_call *call, bool arriving)
 	int r = milter_gate_ready(m, call);
 	if (r == 1)
 		return 0;
+	m->amid = true;
 	if (r == 0)
 		r = milter_gate_show(m, call, arriving);
 	milter_client_forget(&m->client);
+	m->amid = r != 0;
 	if (r == 0 || r == -ECANCELED || r == -ESTALE)
 		return r;
+	if (milter_pool_was_dead(&m->client, r))
+		return -ESTALE;
 	call->fault = m->client.fault;
-	call->fault_text = m->client.why;
+	call->fault_text = arena_str(milter_gate_arena(call), bytes_of(m->client.why));
 	milter_gate_log_fault(call);
 	milter_gate_tap_fault(m, call);
 	milter_client_close(&m->client);
@@ -465,6 +471,7 @@ TASK_FN static void milter_gate_abort(struct gate_call *call, bool committed)
 	m->aborts_due++;
 	if (!at_once)
 		return;
+	m->after_end = false;
 	milter_gate_put_aborts(m);
 	int r = milter_client_send(&m->client, m->client.out.n, BYTES(""), m->client.config->command_timeout);
 	if (r == 0)
@@ -476,7 +483,9 @@ TASK_FN static void milter_gate_abort(struct gate_call *call, bool committed)
 TASK_FN static void milter_gate_close(void *context, bool quit)
 {
 	struct milter *m = context;
-	if (quit && m->client.stream) {
+	bool well = quit && m->client.stream && !m->amid && !m->in_message && m->owed_count == 0;
+	bool kept = well && milter_pool_give(&m->client, m->after_end);
+	if (quit && !kept && m->client.stream) {
 		m->aborts_due += m->helo; /* M14: one more before QUIT */
 		milter_gate_put_aborts(m);
 		milter_gate_part(m);

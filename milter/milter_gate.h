@@ -4,7 +4,7 @@
 #ifndef GATEPOST_MILTER_GATE_H
 #define GATEPOST_MILTER_GATE_H
 
-#include "milter/milter_client.h"
+#include "milter/milter_pool.h"
 
 enum { MILTER_OWED_MAX = 56 };
 
@@ -21,6 +21,8 @@ struct milter {
 	bool in_message;                /* it has heard something of a message */
 	bool in_content;                /* it has been sent the header */
 	bool owed_sent;                 /* the commands of OWED have been sent */
+	bool after_end;                 /* the last it was told is an end of message that it let go on */
+	bool amid;                      /* it is being told something, or that failed */
 	bool body_ended;                /* a new body was sent, and something else after it */
 	bool message_done;              /* it wants no more of this message... */
 	bool session_done;              /* ... of this session */

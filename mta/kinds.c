@@ -75,7 +75,8 @@ static cfg_opt_t macro_settings[] = {
 static cfg_opt_t milter_settings[] = {
 	READER_LIST("socket"), READER_VALUE("connect_timeout"), READER_VALUE("command_timeout"), READER_VALUE("content_timeout"),
 	READER_VALUE("protocol"), READER_VALUE("compat"), READER_SECTION("macros", macro_settings), READER_VALUE("data_max"),
-	READER_VALUE("reply_max"),
+	READER_VALUE("reply_max"), READER_VALUE("keep"), READER_VALUE("idle"), READER_VALUE("tls"), READER_VALUE("tls_ca"), READER_VALUE("tls_name"),
+	READER_VALUE("tls_certificate"), READER_VALUE("tls_key"), READER_LIST("peer_user"),
 	CONFIG_GATE_SETTINGS, CFG_END(),
 };
 
@@ -93,9 +94,24 @@ static void read_macros(struct reader *r, cfg_t *s, struct milter_params *p)
 	}
 }
 
+static void read_peer_users(struct reader *r, cfg_t *s, struct milter_params *p)
+{
+	unsigned n = reader_count(s, "peer_user");
+	unsigned *uids = ARENA_ARRAY(r->arena, unsigned, n + 1);
+	for (unsigned i = 0; i < n; i++) {
+		const char *user = reader_item(r, s, "peer_user", i);
+		const struct passwd *pw = getpwnam(user);
+		if (!pw)
+			reader_fail(r, reader_line(r, s, "peer_user", i), "there is no user called %s", user);
+		else
+			uids[p->peer_uid_count++] = pw->pw_uid;
+	}
+	p->peer_uids = uids;
+}
+
 static void *define_milter(struct reader *r, cfg_t *s, const char *name, struct config *c)
 {
-	static const char *const compat[] = { "full", "postfix", "sendmail", NULL };
+	static const char *const compat[] = { "full", "postfix", "sendmail", NULL }, *const tls[] = { "none", "encrypt", "verify", NULL };
 	struct milter_params p = {
 		.name = name,
 		.connect_timeout = reader_duration(r, s, "connect_timeout", 0),
@@ -105,11 +121,21 @@ static void *define_milter(struct reader *r, cfg_t *s, const char *name, struct 
 		.compat = (enum milter_compat)reader_word(r, s, "compat", compat, MILTER_COMPAT_FULL),
 		.data_max = reader_size(r, s, "data_max", 0),
 		.reply_max = reader_size(r, s, "reply_max", 0),
+		.keep = reader_number(r, s, "keep", 10, 0, 10000),
+		.idle = reader_duration(r, s, "idle", 0),
+		.tls = (enum milter_tls)reader_word(r, s, "tls", tls, MILTER_TLS_NONE),
+		.tls_ca = reader_path(r, s, "tls_ca"),
+		.tls_name = reader_str(r, s, "tls_name"),
+		.tls_certificate = reader_path(r, s, "tls_certificate"),
+		.tls_key = reader_path(r, s, "tls_key"),
 	};
 	struct gate *g = ARENA_NEW(r->arena, struct gate);
 	struct buf why = { 0 };
 	p.sockets = read_endpoints(r, s, "socket", 0, &p.socket_count);
 	read_macros(r, cfg_getsec(s, "macros"), &p);
+	read_peer_users(r, s, &p);
+	if (p.keep == 0)
+		p.keep = -1;
 	if (r->failed)
 		return g;
 	if (milter_configure(&p, g, &why))

@@ -49,6 +49,7 @@ void pool_free(struct pool **pp)
 	struct pool *p = *pp;
 	if (!p)
 		return;
+	*pp = NULL;             /* it may lie in what released() frees */
 	ASSERT(p->used == 0);
 	for (struct pool_conn *c; (c = LIST_FIRST(&p->idle, struct pool_conn, link));) {
 		stream_unpark(c->stream);
@@ -57,7 +58,6 @@ void pool_free(struct pool **pp)
 	p->freed = true;
 	if (p->checks == 0)
 		pool_destroy(p);
-	*pp = NULL;
 }
 
 /* ---- kept connections ---- */
@@ -182,7 +182,7 @@ TASK_FN static int pool_connect_one(struct pool *p, unsigned i, void *taker, str
 	}
 	struct pool_conn *c = NEW(struct pool_conn);
 	*c = (struct pool_conn){
-		.stream = s, .endpoint = &p->params.endpoints[i], .pool = p, .endpoint_index = i, .born = run_now()
+		.stream = s, .endpoint = &p->params.endpoints[i], .owner = p->params.arg, .pool = p, .endpoint_index = i, .born = run_now()
 	};
 	r = p->params.ready ? p->params.ready(c, taker, &failure) : 0;
 	if (r < 0) {
@@ -234,7 +234,7 @@ TASK_FN static int pool_open_any(struct pool *p, const struct pool_want *want, s
 
 	if (r == 0 || r == -ECANCELED || (r < 0 && deadline_left() <= 0))
 		return r;
-	deadline_begin(&d, p->params.connect_timeout);
+	deadline_begin(&d, p->params.endpoint_count > 1 ? p->params.connect_timeout : FOREVER);
 	again = pool_open_some(p, want, true, &tried, ret);
 	deadline_end(&d);
 	return again == 1 ? r : again;

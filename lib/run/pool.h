@@ -48,6 +48,7 @@ struct pool_conn {
 	const struct endpoint *endpoint;
 	bool kept;                              /* has been used before: the peer may have closed it this moment */
 	int64_t idle_since;                     /* when it was given back, for a kept one */
+	void *owner;                            /* pool_params.arg */
 	void *user;                             /* the taker's own, kept with the connection (what the greeting said); NULL when new */
 	/* private to pool.c */
 	struct list link;

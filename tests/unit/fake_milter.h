@@ -23,6 +23,8 @@ struct fake_milter {
 	struct bytes raw[128];                  /* by command letter: bytes to send, or one of the above */
 	const struct bytes *replies[128];       /* else these replies, up to one with p == NULL; none: continue where an answer is due */
 	unsigned skip[128];                     /* so many events of a kind are answered with continue first */
+	unsigned once[128];                     /* raw and replies hold for so many events of a kind; 0: for all */
+	struct tls_context *tls;                /* it speaks TLS; NULL: not */
 	bool verbose;                           /* write down the data too, else only letters */
 	struct buf trace;                       /* "O DC C DH H M": macros as D and their event */
 	unsigned connections;
@@ -90,6 +92,10 @@ TASK_FN static inline bool fake_answer(struct fake_milter *f, struct stream *s, 
 		raw.p = NULL;
 		replies = NULL;
 	}
+	if ((raw.p || replies) && f->once[command] > 0 && --f->once[command] == 0) {
+		f->raw[command].p = NULL;
+		f->replies[command] = NULL;
+	}
 	if (raw.p == CLOSE.p || command == 'Q')
 		return false;
 	if (raw.p == HANG.p)
@@ -102,7 +108,7 @@ TASK_FN static inline bool fake_answer(struct fake_milter *f, struct stream *s, 
 		fake_reply(s, replies);
 	else if (command == 'O')
 		fake_negotiate(f, s, data);
-	else if (command != 'D' && command != 'A' && !(f->protocol & fake_unanswered[command]))
+	else if (!strchr("DAK", command) && !(f->protocol & fake_unanswered[command]))
 		stream_put(s, BYTES("\0\0\0\1c"));
 	return stream_flush(s) == 0;
 }
@@ -116,7 +122,9 @@ TASK_FN static inline void fake_serve(struct fake_connection *c)
 {
 	char *data = mem_alloc(1 << 17);
 	unsigned char head[4];
-	bool open = true;
+	struct buf err = { 0 };
+	bool open = !c->f->tls || stream_tls_accept(c->s, c->f->tls, &err) == 0;
+	buf_fini(&err);
 	while (open && stream_read(c->s, head, 4) == 0) {
 		uint32_t n = (uint32_t)head[0] << 24 | head[1] << 16 | head[2] << 8 | head[3];
 		if (n == 0 || n > 1 << 17 || stream_read(c->s, data, n) < 0)

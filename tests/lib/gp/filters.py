@@ -13,9 +13,10 @@ import subprocess
 from .actors import Actor, Milter, exactly, unescape
 from .server import TOP, free_port, wait_for
 
-# What a filter that left out no callback may hear on one connection: each message in its order, xxfi_close exactly once and last.
+# What a filter that left out no callback may hear of one session: each message in its order, xxfi_close exactly once and last.  The second
+# session of a connection begins without a negotiation.
 MESSAGE = r'MAIL (?:(?:RCPT|UNKNOWN) )*(?:DATA (?:UNKNOWN )*)?(?:HEADER )*(?:EOH )?(?:BODY )*(?:EOM |ABORT )?'
-LEGAL = re.compile(r'NEG (?:CONNECT (?:HELO |UNKNOWN |ABORT |%s)*)?CLOSE' % MESSAGE)
+LEGAL = re.compile(r'(?:NEG )?(?:CONNECT (?:HELO |UNKNOWN |ABORT |%s)*)?CLOSE' % MESSAGE)
 
 
 class Filter(Actor):
