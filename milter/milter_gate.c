@@ -134,7 +134,8 @@ int milter_gate_collect(struct milter *m, struct gate_call *call, bool ahead)
 	m->owed_count = 0;
 	while (r == 0 && i < n && !milter_gate_decided(m, call))
 		r = milter_gate_answer(m, call, milter_codec_event(m->owed[i++]));
-	if (r == 0 && milter_gate_decided(m, call) && (i < n || ahead))
+	/* (Its last word, shutdown, has closed the connection already.) */
+	if (r == 0 && m->client.stream && milter_gate_decided(m, call) && (i < n || ahead))
 		milter_gate_part(m);
 	return r;
 }
@@ -295,7 +296,7 @@ static void milter_gate_put_path(struct milter *m, char command, const struct sm
 {
 	struct buf *out = &m->client.out;
 	size_t begun = milter_codec_begin(out, command);
-	milter_codec_put_string(out, path->raw);
+	milter_codec_put_string(out, path->bare ? bytes_make(path->raw.p + 1, path->raw.n - 2) : path->raw);
 	for (unsigned i = 0; i < path->param_count; i++)
 		milter_codec_put_string(out, path->params[i].text);
 	milter_codec_end(out, begun);
@@ -334,13 +335,25 @@ static const char stage_commands[GATE_STAGES] = {
 	[GATE_UNKNOWN] = SMFIC_UNKNOWN,
 };
 
+/* To Postfix only what its own restrictions refuse is worth telling (M15). */
+static bool milter_gate_hears_refusal(const struct milter *m, const struct gate_rcpt *rcpt)
+{
+	return m->client.terms.protocol & SMFIP_RCPT_REJ &&
+	       (m->client.config->compat != MILTER_COMPAT_POSTFIX || rcpt->refused_by == GATE_REFUSED_BY_SCRIPT);
+}
+
 TASK_FN static int milter_gate_stage(struct milter *m, struct gate_call *call)
 {
 	char command = stage_commands[call->stage];
 	const struct milter_event *event = milter_codec_event(command);
 	int r = 0;
-	if (command == SMFIC_RCPT && !call->accepted_before && !(m->client.terms.protocol & SMFIP_RCPT_REJ))
+	if (command == SMFIC_RCPT && !call->accepted_before && !milter_gate_hears_refusal(m, call->rcpt))
 		return 0;
+	/* STARTTLS has made the session forget its HELO before the next one is said. */
+	if (command == SMFIC_HELO && m->helo && call->session->tls && !m->helo_over_tls) {
+		m->aborts_due++;
+		m->helo = false;
+	}
 	if (milter_gate_begin(m, call, event)) {
 		milter_gate_put(m, call, command);
 		r = milter_gate_finish(m, call, event);
@@ -349,6 +362,7 @@ TASK_FN static int milter_gate_stage(struct milter *m, struct gate_call *call)
 	if (command == SMFIC_HELO) {
 		m->aborts_due += m->helo;
 		m->helo = true;
+		m->helo_over_tls = call->session->tls != NULL;
 	}
 	return r;
 }

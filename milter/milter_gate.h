@@ -17,7 +17,8 @@ struct milter {
 	uint8_t aborts_due;             /* ABORTs that may wait for the next write */
 	uint64_t body_sent;             /* bytes of the body it has been sent */
 	bool opened;                    /* there was a connection: when it is gone, what it was told is lost */
-	bool helo;                      /* it has heard a HELO */
+	bool helo;                      /* it has heard a HELO... */
+	bool helo_over_tls;             /* ... in a session that was encrypted then */
 	bool in_message;                /* it has heard something of a message */
 	bool in_content;                /* it has been sent the header */
 	bool owed_sent;                 /* the commands of OWED have been sent */

@@ -199,12 +199,13 @@ static bool macro_mail_mailer(const struct milter_macro_view *v, struct buf *out
 	return v->txn && milter_macros_str(out, "smtp");
 }
 
-/* The recipient at hand; after RCPT the last one. */
+/* The recipient at hand; after RCPT the last one, to Postfix the first. */
 static const struct gate_rcpt *milter_macros_rcpt(const struct milter_macro_view *v)
 {
 	if (v->rcpt || !v->txn || list_empty(&v->txn->rcpts))
 		return v->rcpt;
-	return LIST_ITEM(v->txn->rcpts.prev, struct gate_rcpt, link);
+	struct list *rcpt = v->compat == MILTER_COMPAT_POSTFIX ? v->txn->rcpts.next : v->txn->rcpts.prev;
+	return LIST_ITEM(rcpt, struct gate_rcpt, link);
 }
 
 /* A refusal without the address it begins with. */

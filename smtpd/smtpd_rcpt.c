@@ -103,6 +103,7 @@ TASK_FN static int rcpt_decide(struct smtpd_session *s, const struct smtpd_quest
 	struct gate_verdict gates;
 	int r = 0;
 	smtpd_stage_begin(s, GATE_RCPT);
+	rcpt->refused_by = rcpt->refused.code ? GATE_REFUSED_BY_PROTOCOL : GATE_REFUSED_BY_SCRIPT;
 	if (!rcpt->refused.code && !t->discarded)
 		r = rcpt_route(s, q, v);
 	if (r < 0 || t->discarded || rcpt->result.code)

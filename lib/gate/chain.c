@@ -55,6 +55,27 @@ static bool chain_wants(const struct chain_link *link, enum gate_stage stage, co
 	return !(args->rcpt && args->rcpt->refused.code) || link->gate->ops->refused_rcpts;
 }
 
+/* The gates from FROM on hear that one before them has refused the recipient, if they want to; what they say to that does not count. */
+TASK_FN static int chain_tell_refusal(struct chain *c, unsigned from, const struct chain_args *args, const struct gate_verdict *v)
+{
+	int r = 0;
+	if (v->action == GATE_DISCARD)
+		return 0;
+	args->rcpt->refused = v->reply;
+	args->rcpt->refused_by = GATE_REFUSED_BY_GATE;
+	for (unsigned i = from; r == 0 && i < c->count; i++) {
+		struct chain_question q = { .chain = c, .link = &c->links[i], .stage = GATE_RCPT, .args = args };
+		if (!chain_wants(q.link, GATE_RCPT, args))
+			continue;
+		chain_link_begin(&q, GATE_EDIT_EVERY);
+		r = chain_link_ask(&q);
+		if (r == 0)
+			chain_link_settle(&q);
+	}
+	args->rcpt->refused = (struct smtp_reply){ 0 };
+	return r;
+}
+
 TASK_FN static int chain_ask_in_turn(struct chain *c, enum gate_stage stage, const struct chain_args *args, struct chain_merge *ret)
 {
 	for (unsigned i = 0; i < c->count; i++) {
@@ -67,7 +88,7 @@ TASK_FN static int chain_ask_in_turn(struct chain *c, enum gate_stage stage, con
 			return r;
 		chain_link_settle(&q);
 		if (chain_merge_add(ret, &q))
-			return 0;
+			return stage == GATE_RCPT && !args->rcpt->refused.code ? chain_tell_refusal(c, i + 1, args, &ret->verdict) : 0;
 	}
 	return 0;
 }

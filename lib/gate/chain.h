@@ -37,7 +37,7 @@ struct chain_args {
 };
 /* Asks all attached gates in order.  The first verdict that is not CONTINUE ends this event for those after it, but for a hold and for faults:
  * those let the rest go on and are merged at the end: a verdict outranks a fault.  At RCPT with rcpt->refused set only gates that want refusals
- * hear of it, and the verdict is CONTINUE.
+ * hear of it, and the verdict is CONTINUE; so do those behind a gate that refuses it.
  *
  * The verdict is never ACCEPT, and has a reply when it is REJECT, TEMPFAIL or DISCONNECT.  DISCARD sets txn->discarded; no gate is asked
  * any more until the transaction ends.  A refusal at CONNECT or EHLO is returned again for every later event, whatever the server made

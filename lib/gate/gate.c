@@ -246,11 +246,10 @@ static int gate_edit_apply_header(const struct gate_edit *e, struct mail *m)
 static void gate_edit_apply_rcpt_add(struct gate_edit *e, struct gate_txn *txn)
 {
 	struct gate_rcpt *rcpt;
-	if (!e->twice) {
-		LIST_EACH(rcpt, &txn->rcpts, struct gate_rcpt, link) {
-			if (smtp_address_eq(&rcpt->path.address, &e->path.address))
-				return;
-		}
+	LIST_EACH(rcpt, &txn->rcpts, struct gate_rcpt, link) {
+		bool counts = rcpt->added || !e->twice;
+		if (counts && smtp_address_eq(&rcpt->path.address, &e->path.address))
+			return;
 	}
 	rcpt = ARENA_NEW(txn->arena, struct gate_rcpt);
 	rcpt->path = e->path;

@@ -94,7 +94,7 @@ struct gate_call {
 	bool misconfigured;             /* with a fault: it works, but talks nonsense: 451 4.3.5, and never a permanent refusal (M41) */
 	unsigned permitted;             /* gate_edit_kind bits that make sense now: set by the runner */
 	unsigned negotiated;            /* gate_edit_kind bits this gate may use: set by the method before it edits */
-	bool rcpt_twice;                /* a recipient it adds that is there already is delivered to twice (M30) */
+	bool rcpt_twice;                /* a recipient it adds that the client has named is delivered to twice (M30) */
 	struct list edits;              /* of struct gate_edit */
 	size_t edit_bytes;              /* they take */
 	uint64_t body_bytes;            /* of the new body so far */

@@ -46,11 +46,15 @@ struct gate_session {
 	struct arena *arena;            /* lives as long as the session */
 };
 
+/* Who refused a recipient: the script and whom it asked; the protocol (syntax, one too many); a gate that is attached. */
+enum gate_refuser { GATE_REFUSED_BY_SCRIPT, GATE_REFUSED_BY_PROTOCOL, GATE_REFUSED_BY_GATE };
+
 /* A recipient the client named (or a gate added). */
 struct gate_rcpt {
 	struct list link;               /* in gate_txn.rcpts, in the order they came */
 	struct smtp_path path;          /* as given */
 	struct smtp_reply refused;      /* code 0: not refused; known to gates that want to hear of refusals */
+	enum gate_refuser refused_by;
 	bool added;                     /* by a gate: no RCPT stage has been run for it yet */
 	const char *class;              /* NULL: the default class */
 	struct delivery_target *targets;        /* where it goes (delivery/delivery.h), set by the script */

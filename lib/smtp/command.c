@@ -339,6 +339,7 @@ static int command_parse_path(enum smtp_verb verb, struct bytes *rest, bool stri
 		raw = bytes_make(p, raw.n + 2);
 	}
 	path->raw = raw;
+	path->bare = !brackets;
 	return command_parse_mailbox(verb, bytes_make(raw.p + 1, raw.n - 2), strict, arena, &path->address);
 }
 

@@ -21,7 +21,8 @@ enum { SMTP_NOTIFY_NEVER = 1, SMTP_NOTIFY_SUCCESS = 2, SMTP_NOTIFY_FAILURE = 4, 
 
 /* A MAIL or RCPT command.  All lives in the arena. */
 struct smtp_path {
-	struct bytes raw;               /* "<a@b>" exactly as typed, brackets added if they were missing: what milters are shown */
+	struct bytes raw;               /* "<a@b>" exactly as typed, brackets added if they were missing */
+	bool bare;                      /* they were: milters are shown it without */
 	struct smtp_address address;
 	struct smtp_param *params;
 	unsigned param_count;

@@ -532,6 +532,7 @@ TASK_FN static void fault_outranked(void *arg)
 	end();
 }
 
+/* shows: B3 */
 TASK_FN static void fault_table(void *arg)
 {
 	(void)arg;
@@ -617,7 +618,7 @@ TASK_FN static void fault_plain(void *arg)
 
 /* ---- time ---- */
 
-/* Better point 6: all calls of a transaction together. */
+/* shows: B6: all calls of a transaction together. */
 TASK_FN static void total_deadline(void *arg)
 {
 	(void)arg;

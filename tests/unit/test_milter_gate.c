@@ -705,7 +705,7 @@ static void progress_accept(void *arg, int fd, const struct net_addr *peer)
 	task_spawn(&m->tasks, "progress", progress_task, s);
 }
 
-/* Better point 6: each progress reply restarts the read, never the total. */
+/* shows: B6: each progress reply restarts the read, never the total. */
 TASK_FN static void progress(void *arg)
 {
 	(void)arg;
