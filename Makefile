@@ -3,7 +3,7 @@
 #   make [all]        build/release/gatepost        DEBUG=1: build/debug, SANITIZE=1: build/sanitize (ASAN, UBSAN)
 #   make run          install what is missing, build, run the demo configuration with real filters
 #   make check        install what is missing, build, run every test
-#   make lint format fuzz valgrind bench install deps clean
+#   make lint format fuzz valgrind bench conformance install deps clean
 
 ifdef SANITIZE
 BUILD ?= build/sanitize
@@ -130,6 +130,11 @@ valgrind:
 	@tools/deps build test
 	@$(MAKE) --no-print-directory DEBUG=1 all unit
 	@tools/valgrind
+# Writes docs/milter-conformance.md from a run beside Debian's Postfix.
+conformance:
+	@tools/deps build test
+	@$(MAKE) --no-print-directory SANITIZE=1 all
+	@GATEPOST_CONFORMANCE=write $(PYTHON) -m pytest -q -p no:cacheprovider tests/differential/milter
 lint:
 	@tools/deps build lint
 	@tools/lint
@@ -140,7 +145,7 @@ bench:
 	@tools/deps build bench
 	@$(MAKE) --no-print-directory all
 	@tests/bench/run
-.PHONY: deps check lint format valgrind bench
+.PHONY: deps check conformance lint format valgrind bench
 
 # ---- the demonstration ----
 run:

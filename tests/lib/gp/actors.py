@@ -231,8 +231,9 @@ class Milter(Actor):
                              int(self.settings.get('actions', str(actions)), 0), steps)
         for stage, names in self.settings.items():
             if stage.startswith('symlist.'):
-                answer += struct.pack('>I', self.SYMLIST.index(stage[8:])) + names.encode() + b'\0'
-        line = 'NEG %d %#x %#x' % (version, actions, offered)
+                number = int(stage[8:]) if stage[8:].isdigit() else self.SYMLIST.index(stage[8:])
+                answer += struct.pack('>I', number) + names.encode() + b'\0'
+        line = 'NEG %d %#x %#x' % (version, actions, offered) + ''.join(' +' + data[12:].hex() for _ in data[12:13])
         self.record(line)
         self.perform(c, self.find(line, ['O']) if self.find(line, None) else ['raw ' + (struct.pack('>I', len(answer) + 1) + b'O' + answer).hex()])
 
