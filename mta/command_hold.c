@@ -395,16 +395,21 @@ TASK_FN static void release_task(struct hold_command *c)
 	run_stop();
 }
 
-/* What the loop needs.  -errno with a sentence in ERR, perhaps. */
+/* What a delivery needs beside the loop.  -errno with a sentence in ERR. */
 static int release_begin(const struct config *c, struct buf *err)
 {
 	const struct delivery_settings delivery = { .journal_folder = c->journal_folder, .journal_window = c->journal_window };
-	int r = spool_prepare(c, err);
-	if (!r)
-		r = run_init();
-	if (!r)
-		r = dns_init(&c->dns, err);
+	int r = dns_init(&c->dns, err);
 	return r ? r : delivery_init(&delivery, err);
+}
+
+/* Gates and next hops keep connections that are parked in the loop. */
+static void release_end(struct hold_command *c)
+{
+	config_free(&c->config);
+	delivery_fini();
+	dns_fini();
+	run_fini();
 }
 
 static void hold_release_all(struct hold_command *c)
@@ -412,20 +417,24 @@ static void hold_release_all(struct hold_command *c)
 	struct task_group group;
 	struct buf why = { 0 };
 	signal(SIGPIPE, SIG_IGN);
-	int r = release_begin(c->config, &why);
-	if (!r) {
+	int r = spool_prepare(c->config, &why);
+	if (!r)
+		r = run_init();
+	if (r) {
+		complain_errno(c, c->config->spool, r, &why);
+		buf_fini(&why);
+		return;
+	}
+	r = release_begin(c->config, &why);
+	if (r) {
+		complain_errno(c, c->config->spool, r, &why);
+	} else {
 		task_group_init(&group);
 		task_spawn(&group, "release", release_task, c);
 		run_loop();
-	} else {
-		complain_errno(c, c->config->spool, r, &why);
 	}
 	buf_fini(&why);
-	/* Gates and next hops keep connections that are parked in the loop. */
-	config_free(&c->config);
-	delivery_fini();
-	dns_fini();
-	run_fini();
+	release_end(c);
 }
 
 /* ---- the command line ---- */

@@ -1,6 +1,7 @@
 """The hold area: messages that a gate wants held, and gatepost hold list|show|release|remove."""
 import json
 import os
+import pwd
 import re
 import signal
 import stat
@@ -39,8 +40,8 @@ ODD = b'Subject: odd\r\nX-Folded: a\r\n\tb\r\n\r\n..a dot\r\n\xff\xfe 8 bit\r\n'
 class Place:
     """gatepost, a milter called m that holds everything, and two LMTP next hops."""
 
-    def __init__(self, folder, rules=('EOM -> add "X-Scan: odd" ; quarantine "looks odd" ; continue',), milters=('m',), listener='', **kw):
-        self.folder, self.port, self.listener = folder, free_port(), listener
+    def __init__(self, folder, rules=('EOM -> add "X-Scan: odd" ; quarantine "looks odd" ; continue',), milters=('m',), listener='', user='', option='', **kw):
+        self.folder, self.port, self.listener, self.user, self.option = folder, free_port(), listener, user, option
         self.one, self.two = Hop('one', folder, lmtp=True), Hop('two', folder, lmtp=True)
         self.milters = {name: Milter(name, folder) for name in milters}
         for rule in rules:
@@ -48,7 +49,7 @@ class Place:
         self.server = Gatepost(folder, self.files(), **kw)
 
     def files(self, two=True, milters=None):
-        sections = ''.join('milter %s { socket = "%s" }\n' % (n, m.endpoint) for n, m in self.milters.items() if milters is None or n in milters)
+        sections = self.user + ''.join('milter %s { socket = "%s" %s }\n' % (n, m.endpoint, self.option) for n, m in self.milters.items() if milters is None or n in milters)
         names = ', '.join('"%s"' % n for n in self.milters if milters is None or n in milters)
         return {'gatepost.conf': CONF % dict(folder=self.folder, port=self.port, one=self.one.endpoint, milters=sections, listener=self.listener,
                                              two='next_hop two { lmtp = "%s" }' % self.two.endpoint if two else ''),
@@ -67,12 +68,12 @@ class Place:
             c.cmd('QUIT', 221)
         return re.fullmatch(r'2\.0\.0 Ok: queued as (\S+)', text)[1]
 
-    def start(self, *words):
-        return subprocess.Popen([BINARY, '-c', self.folder + '/gatepost.conf', 'hold', *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def start(self, *words, user=None):
+        return subprocess.Popen([BINARY, '-c', self.folder + '/gatepost.conf', 'hold', *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, user=user)
 
-    def hold(self, *words, code=0):
+    def hold(self, *words, code=0, user=None):
         """What it prints: bytes."""
-        p = self.start(*words)
+        p = self.start(*words, user=user)
         out, err = p.communicate(timeout=PATIENCE)
         self.err = err.decode()
         assert p.returncode == code, (p.returncode, out, self.err)
@@ -171,6 +172,55 @@ def test_script_holds(folder):
         row = p.listed()
         assert (row['id'], row['gate'], row['reason']) == (held, None, 'the script says so')
         assert b' script: the script says so\n' in p.hold('list')
+
+
+def test_failed_gate_holds(folder):
+    with Place(folder, rules=['EOM -> close'], option='on_failure = hold', allowed=['event=milter-fault']) as p:
+        held = p.send()
+        row = p.listed()
+        assert (row['id'], row['gate'], row['reason']) == (held, 'm', 'm failed')
+        p.milters['m'].rules[:] = []
+        p.hold('release', '--gates', held)
+        assert len(p.one.messages) == 1
+
+
+def test_large(folder):
+    """More than is kept in memory, on its way in and on its way out."""
+    body = b''.join(b'line %d of a message that goes to the spool\r\n' % n for n in range(40000))
+    with Place(folder) as p:
+        held = p.send(content=b'Subject: large\r\n\r\n' + body)
+        message = p.hold('show', '-m', held)
+        assert message.endswith(b'\r\nX-Scan: odd\r\n\r\n' + body)
+        assert b'line 0 of' not in p.hold('show', '-H', held)
+        p.milters['m'].rules[:] = []
+        p.hold('release', '--gates', held)
+        assert p.one.messages == [message]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can become somebody else')
+def test_whose_it_is(folder):
+    nobody = pwd.getpwnam('nobody')
+    os.mkdir(folder + '/spool')
+    os.chown(folder + '/spool', nobody.pw_uid, nobody.pw_gid)
+    with Place(folder, user='user = "nobody"\n') as p:
+        for end in (p.one, p.two, p.milters['m']):
+            os.chmod(end.endpoint[5:], 0o777)
+        held = p.send('b@example.org', 'c@example.com')
+        p.two.rule('RCPT -> 451 4.2.0 later')
+        p.hold('release', held, code=75)
+        files = [folder + '/spool/hold'] + [e.path for e in os.scandir(folder + '/spool/hold')]
+        assert len(files) == 3
+        for f in files:
+            assert os.stat(f).st_uid == nobody.pw_uid and not os.stat(f).st_mode & 0o077
+        assert p.hold('list', user='nobody') == p.hold('list')
+        p.hold('list', user='daemon', code=78)
+        p.user = ''
+        with open(folder + '/gatepost.conf', 'w') as f:
+            f.write(p.files()['gatepost.conf'])
+        for words in (('list',), ('show', held), ('release', held), ('remove', 'ALL')):
+            p.hold(*words, user='daemon', code=77)
+            assert 'no permission' in p.err
+        p.user = 'user = "nobody"\n'
 
 
 def test_lmtp_is_told_for_each(folder):
