@@ -33,10 +33,11 @@ HOST, PORT, SINK, MILTER, POLICY = '127.0.0.1', PORTS + 25, PORTS + 90, PORTS + 
 PER_PROCESS = 5000
 
 # load: loadgen's options but for -c, the number of sessions. "per" names what is counted. alone: too large for the others.
-Scenario = collections.namedtuple('Scenario', 'text sessions load milters delay nagle unix policy tls per sink_delay alone')
+# reader: the filters edit nothing; piece: ms they take for each 64 KB of the body.
+Scenario = collections.namedtuple('Scenario', 'text sessions load milters delay nagle unix policy tls per sink_delay alone reader piece')
 def scenario(text, sessions, load, milters=0, delay=0, nagle=False, unix=False, policy=False, tls=False,
-             per='message', sink_delay=0, alone=False):
-    return Scenario(text, sessions, load.split(), milters, delay, nagle, unix, policy, tls, per, sink_delay, alone)
+             per='message', sink_delay=0, alone=False, reader=False, piece=0):
+    return Scenario(text, sessions, load.split(), milters, delay, nagle, unix, policy, tls, per, sink_delay, alone, reader, piece)
 
 # The sessions begin evenly over the filter's time. Begun all at once, libmilter's threads (one a session, all runnable) keep
 # everybody else from the processors for seconds, and with 20000 for longer than a filter may take to answer RCPT.
@@ -62,6 +63,9 @@ SCENARIOS = {
     'n': scenario("b, the milter's TCP as libmilter leaves it (Nagle)", 20, '-W 1 -T 5', milters=1, nagle=True),
     'u': scenario('b, the milter on a UNIX socket', 20, '-W 1 -T 5', milters=1, unix=True),
     'v': scenario('c, the milters on UNIX sockets', 20, '-W 1 -T 5', milters=3, unix=True, policy=True),
+    'r': scenario('3 milters that take 1 s each and edit nothing', 20, '-g -R 1 -n 0 -W 4 -T 12', milters=3, delay=1000, reader=True),
+    's': scenario('20 MB at 10 MB/s, a milter that takes 3 ms for each 64 KB', 4, '-n 0 -l 20000000 -B 10000000 -W 1 -T 12', milters=1,
+                  reader=True, piece=3),
     'j': scenario('a, destination takes 2 s, 200 sessions', 200, '-g -n 0 -W 3 -T 8', sink_delay=2000),
 }
 
@@ -288,7 +292,7 @@ def measure(name, key, features):
                     *(['-L'] if env['RIG_SINK_PROTO'] == 'lmtp' else []), SINK)
         for i, where in enumerate(milters):
             for _ in shares(s.sessions):
-                tools.start('milter', '-d', s.delay, *(['-N'] if s.nagle else []), where)
+                tools.start('milter', '-d', s.delay, '-c', s.piece, *(['-N'] if s.nagle else []), *(['-n'] if s.reader else []), where)
             if not s.unix:
                 wait_port(MILTER + i, False)
             time.sleep(0.3)
@@ -559,7 +563,7 @@ def ratios(files):
                    lambda r: r['failed'] + r.get('missing', 0) + r.get('dups', 0))]
         if s.per == 'session':
             figures.append(('PSS KB/session', idle_kb))
-        elif slow_one:
+        elif slow_one and not s.reader:
             figures += [('PSS KB/session', waiting_kb), ('% of ideal rate', lambda r: 100 * r['rate'] / (s.sessions * 1000 / slow_one))]
         elif s.per == 'message':
             figures += [('delivered/s', lambda r: r['delivered_rate']), ('p50 ms', lambda r: r['p50']), ('p99 ms', lambda r: r['p99'])]

@@ -10,7 +10,7 @@ start)
 	# A session and its filter are two open files, and a process may have 20000 where root cannot raise that.
 	workers=$((RIG_SESSIONS * 2 / 15000 + 2)); [ $workers -ge "$(nproc)" ] || workers=$(nproc)
 	{
-		printf 'hostname = "rig.example"\nspool = "%s/spool"\nworkers = %s\nlog { level = warning }\ndns { enabled = false }\n' "$dir" "$workers"
+		printf 'hostname = "rig.example"\nspool = "%s/spool"\nworkers = %s\nlog { level = %s }\ndns { enabled = false }\n' "$dir" "$workers" "${RIG_LOG:-warning}"
 		[ -z "$RIG_TLS_CERT" ] || printf 'tls { certificate = "%s" key = "%s" }\n' "$RIG_TLS_CERT" "$RIG_TLS_KEY"
 		for m in $RIG_MILTERS; do
 			case $m in /*) at=unix:$m ;; *) at=inet:$m ;; esac
