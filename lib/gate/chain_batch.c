@@ -48,7 +48,7 @@ static bool chain_batch_asked(const struct chain_link *link)
 static bool chain_batch_edits(const struct chain_link *link)
 {
 	const struct gate *g = link->gate;
-	if (g->shadow || link->fault || link->early)
+	if (g->shadow || link->fault || link->early || link->reads)
 		return false;
 	return !link->context || !g->ops->edits || g->ops->edits(link->context) & ~(unsigned)GATE_EDIT_HOLD;
 }
@@ -236,6 +236,8 @@ int chain_batch_feed(struct chain *c, const struct chain_args *args)
 		struct chain_question q = { .chain = c, .link = &c->links[i], .stage = GATE_MESSAGE, .args = args, .arriving = true };
 		if (!chain_batch_eater(q.link))
 			continue;
+		/* One that comes back meanwhile with other wishes has to keep its word. */
+		q.link->reads = !chain_batch_edits(q.link);
 		chain_link_begin(&q, 0);
 		int r = chain_link_ask(&q);
 		if (r < 0)

@@ -382,7 +382,7 @@ void chain_link_settle(struct chain_question *q)
 		q->answer = -EIO;
 		q->call.fault = GATE_FAULT_EDIT;
 	}
-	q->holds = q->answer == 0 && kinds & GATE_EDIT_HOLD;
+	q->holds = q->answer == 0 && kinds & GATE_EDIT_HOLD && !link->gate->shadow;
 	chain_audit(q, edits, kinds);
 	if (q->answer < 0) {
 		chain_failed(q, &q->call);
@@ -419,4 +419,5 @@ void chain_link_abort(struct chain_question *q, bool committed)
 	link->spent = 0;
 	link->fault = GATE_FAULT_NONE;
 	link->early = NULL;
+	link->reads = false;
 }

@@ -9,11 +9,12 @@ struct plan {
 	unsigned seconds;               /* it takes */
 	enum gate_action action;
 	enum gate_fault fault;
+	unsigned later_edits;           /* it is restarted at the second feed, and can do this from then on */
 	bool lies;                      /* edits although it said that it would not */
 	unsigned edits;                 /* gate_edit_kind bits: it says so, and makes one of each */
 	struct smtp_reply defer;
 	/* what was seen */
-	unsigned opened, asked, aborted, closed;
+	unsigned opened, asked, aborted, closed, fed;
 	bool cut;                       /* its call was canceled */
 	int64_t begun, ended;
 	char seen[512];                 /* the message as it saw it */
@@ -107,6 +108,18 @@ TASK_FN static int plan_event(struct gate_call *call)
 	return 0;
 }
 
+static int plan_feed(struct gate_call *call)
+{
+	struct plan *p = call->context;
+	p->fed++;
+	if (p->later_edits && p->fed == 2) {
+		p->edits = p->later_edits;
+		return -ESTALE;
+	}
+	assert_int_equal(gate_edit_header_add(call, BYTES("X-Too-Early"), BYTES("x"), false), -EPERM);
+	return 0;
+}
+
 static unsigned plan_can(void *context)
 {
 	const struct plan *p = context;
@@ -131,6 +144,7 @@ static const struct gate_ops plan_ops = {
 	.kind = "plan",
 	.open = plan_open,
 	.event = plan_event,
+	.feed = plan_feed,
 	.edits = plan_can,
 	.abort = plan_abort,
 	.close = plan_close,
@@ -403,6 +417,28 @@ TASK_FN static void liar(void *arg)
 	end();
 }
 
+/* One that said so, and is restarted in mid-content as one that edits, has to keep its word: the one after it has begun with the message. */
+TASK_FN static void changes_its_mind(void *arg)
+{
+	(void)arg;
+	ADD(.name = "a", .later_edits = GATE_EDIT_HEADER_ADD);
+	ADD(.name = "b");
+	ADD(.name = "c", .edits = GATE_EDIT_HOLD, .later_edits = GATE_EDIT_HOLD);
+	begin();
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(chain_feed(&f.chain, &f.txn), 0);
+	assert_int_equal(plans[0].fed, 4);
+	assert_int_equal(plans[0].opened, 2);
+	assert_int_equal(plans[1].fed, 3);
+	struct outcome o = ask();
+	assert_string_equal(o.gate, "a");
+	assert_string_equal(o.reply, "451 Server configuration problem - try again later");
+	assert_string_equal(o.hold, "1 c@example.org");
+	assert_int_equal(plans[1].asked, 1);
+	assert_null(strstr(plans[1].seen, "X-Add"));
+	end();
+}
+
 /* Shadow gates go beside others whatever they want to edit, and have no effect. */
 TASK_FN static void shadows(void *arg)
 {
@@ -531,6 +567,7 @@ IN_TASK(first_in_order)
 IN_TASK(faults)
 IN_TASK(hangs)
 IN_TASK(liar)
+IN_TASK(changes_its_mind)
 IN_TASK(shadows)
 IN_TASK(session_ends)
 IN_TASK(any)
@@ -545,6 +582,7 @@ int main(void)
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_hangs),
 		cmocka_unit_test(test_liar),
+		cmocka_unit_test(test_changes_its_mind),
 		cmocka_unit_test(test_shadows),
 		cmocka_unit_test(test_session_ends),
 		cmocka_unit_test(test_any),
