@@ -88,6 +88,7 @@ TASK_FN static int rcpt_route(struct smtpd_session *s, const struct smtpd_questi
 	} else if (!rcpt->targets) {
 		rcpt_refuse(rcpt, 554, "5.7.1", arena_printf(t->arena, "%.*s: Relay access denied", BYTES_ARG(rcpt->path.raw)));
 	} else if (rcpt_class_differs(s->txn, rcpt)) {
+		rcpt->refused_by = GATE_REFUSED_BY_PROTOCOL;
 		rcpt_refuse(rcpt, 452, "4.5.3", "Error: this recipient needs a transaction of its own");
 	} else {
 		return rcpt_verify(s, rcpt);

@@ -55,14 +55,10 @@ static bool chain_wants(const struct chain_link *link, enum gate_stage stage, co
 	return !(args->rcpt && args->rcpt->refused.code) || link->gate->ops->refused_rcpts;
 }
 
-/* The gates from FROM on hear that one before them has refused the recipient, if they want to; what they say to that does not count. */
-TASK_FN static int chain_tell_refusal(struct chain *c, unsigned from, const struct chain_args *args, const struct gate_verdict *v)
+/* The recipient is refused: the gates from FROM on hear of it, if they want to; what they say to that does not count (M11). */
+TASK_FN static int chain_tell_refusal(struct chain *c, unsigned from, const struct chain_args *args)
 {
 	int r = 0;
-	if (v->action == GATE_DISCARD)
-		return 0;
-	args->rcpt->refused = v->reply;
-	args->rcpt->refused_by = GATE_REFUSED_BY_GATE;
 	for (unsigned i = from; r == 0 && i < c->count; i++) {
 		struct chain_question q = { .chain = c, .link = &c->links[i], .stage = GATE_RCPT, .args = args };
 		if (!chain_wants(q.link, GATE_RCPT, args))
@@ -72,12 +68,26 @@ TASK_FN static int chain_tell_refusal(struct chain *c, unsigned from, const stru
 		if (r == 0)
 			chain_link_settle(&q);
 	}
+	return r;
+}
+
+/* The gate before FROM has refused it. */
+TASK_FN static int chain_tell_verdict(struct chain *c, unsigned from, const struct chain_args *args, const struct gate_verdict *v)
+{
+	if (v->action == GATE_DISCARD)
+		return 0;
+	args->rcpt->refused = v->reply;
+	args->rcpt->refused_by = GATE_REFUSED_BY_GATE;
+	int r = chain_tell_refusal(c, from, args);
+	/* The refusal itself is the caller's to make. */
 	args->rcpt->refused = (struct smtp_reply){ 0 };
 	return r;
 }
 
 TASK_FN static int chain_ask_in_turn(struct chain *c, enum gate_stage stage, const struct chain_args *args, struct chain_merge *ret)
 {
+	if (args->rcpt && args->rcpt->refused.code)
+		return chain_tell_refusal(c, 0, args);
 	for (unsigned i = 0; i < c->count; i++) {
 		struct chain_question q = { .chain = c, .link = &c->links[i], .stage = stage, .args = args };
 		if (!chain_wants(q.link, stage, args))
@@ -88,7 +98,7 @@ TASK_FN static int chain_ask_in_turn(struct chain *c, enum gate_stage stage, con
 			return r;
 		chain_link_settle(&q);
 		if (chain_merge_add(ret, &q))
-			return stage == GATE_RCPT && !args->rcpt->refused.code ? chain_tell_refusal(c, i + 1, args, &ret->verdict) : 0;
+			return stage == GATE_RCPT ? chain_tell_verdict(c, i + 1, args, &ret->verdict) : 0;
 	}
 	return 0;
 }
@@ -105,9 +115,7 @@ static int chain_apply_early(struct gate_txn *txn)
 /* What the merged verdict changes for the rest of the session or transaction. */
 static void chain_remember(struct chain *c, enum gate_stage stage, const struct chain_args *args, struct gate_verdict *v)
 {
-	if (args->rcpt && args->rcpt->refused.code) {
-		*v = (struct gate_verdict){ 0 };
-	} else if (v->action == GATE_DISCARD && args->txn && stage <= GATE_MESSAGE) {
+	if (v->action == GATE_DISCARD && args->txn && stage <= GATE_MESSAGE) {
 		args->txn->discarded = true;
 	} else if (v->action == GATE_DISCARD) {
 		*v = (struct gate_verdict){ 0 }; /* there is no message to discard (M35) */
