@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { INTERRUPTED = 128 + SIGINT };    /* exit code, as a shell has it */
+
 /* ---- files ---- */
 
 static int read_file(const char *name, struct buf *ret)
@@ -211,7 +213,7 @@ static int play(struct milter_test *t, struct milter_target *target, const struc
 	bool message_to_stdout = t->output && strcmp(t->output, "-") == 0;
 	milter_transcript_init(&transcript, message_to_stdout ? stderr : stdout, t->full);
 	milter_tap_gate(target->gate, &transcript.tap);
-	int code = milter_play(&p) < 0 ? EX_OSERR : fault_code(&transcript);
+	int r = milter_play(&p), code = r == -EINTR ? INTERRUPTED : r < 0 ? EX_OSERR : fault_code(&transcript);
 	if (transcript.fault)
 		fprintf(stderr, "gatepost: the milter failed: %s\n", buf_str(&transcript.fault_text));
 	/* What it keeps open is closed while there is a loop. */
@@ -277,6 +279,8 @@ static int tell_replayed(const struct milter_replay_result *r)
 		fprintf(stderr, "gatepost: cannot connect: %s\n", strerror(-r->connect_error));
 		return EX_UNAVAILABLE;
 	}
+	if (r->interrupted)
+		return INTERRUPTED;
 	if (r->differs)
 		puts("the milter answered otherwise than recorded");
 	else

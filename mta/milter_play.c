@@ -7,6 +7,7 @@
 #include "smtpd/smtpd.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 enum { CONTENT_KEPT = 16 << 20, REPLY_LINE_MOST = 1024 };
@@ -23,6 +24,8 @@ struct play {
 	struct smtpd_config smtpd;
 	struct net_cidr anybody[2];     /* a dialogue may use XCLIENT */
 	struct task_group tasks;
+	struct smtpd *server;
+	bool interrupted;
 	bool introduced;                /* the session has been told who its client is */
 
 	struct stream *stream;          /* the client's */
@@ -284,7 +287,9 @@ TASK_ENTRY static void play_client(struct play *p)
 	for (unsigned i = 0; r == 0 && i < d->count; i++)
 		r = play_piece(p, d->pieces[i]);
 	/* It has said why in its last reply, or nobody listens. */
-	if (r < 0 && r != -ENODATA)
+	if (p->interrupted)
+		milter_transcript_note(p->params->transcript, "interrupted");
+	else if (r < 0 && r != -ENODATA)
 		milter_transcript_note(p->params->transcript, "the session ended: %s", strerrordesc_np(-r));
 	else if (r < 0)
 		milter_transcript_note(p->params->transcript, "the server has closed the session");
@@ -319,6 +324,15 @@ static void play_config(struct play *p, const struct play_script *script)
 	c->xclient_count = play_uses_xclient(p->params->dialogue) ? COUNT_OF(p->anybody) : 0;
 }
 
+/* ^C: what was said so far is worth keeping, most of all when the milter hangs. */
+static void play_interrupt(void *arg)
+{
+	struct play *p = arg;
+	p->interrupted = true;
+	task_group_cancel(&p->tasks);
+	smtpd_cancel(p->server);
+}
+
 static void play_over(void *arg)
 {
 	(void)arg;
@@ -335,19 +349,21 @@ int milter_play(const struct milter_play_params *params)
 		},
 		.hops = { &script.hop },
 	};
-	int fds[2];
+	int fds[2], r = run_on_signal(SIGINT, play_interrupt, &p);
+	if (r < 0)
+		return r;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
-	struct smtpd *srv = smtpd_new(&(struct smtpd_params){ 0 });
+	p.server = smtpd_new(&(struct smtpd_params){ 0 });
 	play_config(&p, &script);
 	p.stream = stream_new(fds[1]);
 	task_group_init(&p.tasks);
-	smtpd_accept(srv, &p.smtpd, fds[0], &params->client);
-	smtpd_retire(srv, play_over, NULL);
+	smtpd_accept(p.server, &p.smtpd, fds[0], &params->client);
+	smtpd_retire(p.server, play_over, NULL);
 	task_spawn(&p.tasks, "client", play_client, &p);
 	run_loop();
-	smtpd_free(&srv);
+	smtpd_free(&p.server);
 	buf_fini(&p.content);
 	buf_fini(&p.envelope);
-	return 0;
+	return p.interrupted ? -EINTR : 0;
 }

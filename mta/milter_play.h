@@ -22,7 +22,7 @@ struct milter_play_params {
 	const struct tls_info *tls;     /* what the session pretends to be encrypted with from EHLO on; NULL */
 	struct buf *message;            /* the last one that the milter let pass, as it would be delivered; NULL: nobody wants it */
 };
-/* Within run_init() and run_fini(), not in a task.  -errno: the session could not be had at all. */
+/* Within run_init() and run_fini(), not in a task.  -EINTR: it was interrupted (SIGINT); another -errno: it could not be had at all. */
 int milter_play(const struct milter_play_params *p) __attribute__((warn_unused_result));
 
 #endif

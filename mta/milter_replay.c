@@ -8,6 +8,7 @@
 #include "lib/run/stream.h"
 
 #include <errno.h>
+#include <signal.h>
 
 enum { REPLY_MOST = 64 << 20 };
 
@@ -85,8 +86,8 @@ TASK_FN static void replay_connect(struct replay *r)
 	deadline_begin(&d, r->params->timeout);
 	int error = stream_connect(r->params->endpoint, NULL, &r->stream);
 	deadline_end(&d);
-	r->result.connect_error = error;
-	r->stopped = error < 0;
+	r->result.connect_error = error == -ECANCELED ? 0 : error;
+	r->stopped |= error < 0;
 	if (error == 0)
 		milter_transcript_add(r->params->transcript, MILTER_RECORD_OPENED, bytes_of(r->params->endpoint->text));
 }
@@ -121,7 +122,7 @@ TASK_FN static int replay_frame(struct replay *r, struct bytes *ret)
 	struct bytes rest = error < 0 ? stream_input(r->stream) : BYTES("");
 	if (rest.n > 0)
 		replay_heard(r, &(struct milter_record_entry){ .kind = MILTER_RECORD_REST, .data = rest });
-	if (error < 0 && error != -EPROTO)
+	if (error < 0 && error != -EPROTO && error != -ECANCELED)
 		replay_heard(r, error == -ETIMEDOUT ? &too_late : &hung_up);
 	return error < 0 ? error : 0;
 }
@@ -207,7 +208,8 @@ TASK_FN static void replay_round(struct replay *r)
 	bool go_on = r->owed.n > 0 || r->was.count > 0;
 	while (go_on)
 		error = replay_answer(r, &go_on);
-	replay_compare(r);
+	if (!r->result.interrupted)
+		replay_compare(r);
 	buf_clear(&r->was.text);
 	buf_clear(&r->now.text);
 	r->was.verdicts.n = r->now.verdicts.n = 0;
@@ -275,10 +277,19 @@ TASK_ENTRY static void replay_all(struct replay *r)
 	run_stop();
 }
 
+static void replay_interrupt(void *arg)
+{
+	struct replay *r = arg;
+	r->stopped = r->result.interrupted = true;
+	task_group_cancel(&r->tasks);
+}
+
 void milter_replay(const struct milter_replay_params *p, struct milter_replay_result *ret)
 {
 	struct replay r = { .params = p };
 	task_group_init(&r.tasks);
+	if (run_on_signal(SIGINT, replay_interrupt, &r) < 0)
+		milter_transcript_note(p->transcript, "an interrupt will lose what was said so far");
 	task_spawn(&r.tasks, "replay", replay_all, &r);
 	run_loop();
 	buf_fini(&r.owed);

@@ -17,6 +17,7 @@ struct milter_replay_result {
 	unsigned answers;               /* of the milter, compared */
 	bool differs;
 	int connect_error;              /* -errno; 0: it could be connected to */
+	bool interrupted;               /* by SIGINT */
 };
 /* Frame by frame, as far as the answers allow: when the milter decides otherwise than it did, what follows makes no sense any more.  Progress
  * replies are not compared.  Differences go to the transcript as notes.  Within run_init() and run_fini(), not in a task. */

@@ -1,12 +1,13 @@
 """gatepost milter-test: what it shows of a milter's every verdict and edit, of its faults, and recordings that are replayed."""
 import os
 import re
+import signal
 import subprocess
 
 import pytest
 
 from gp.actors import Milter
-from gp.server import BINARY
+from gp.server import BINARY, PATIENCE
 
 TIME = re.compile(r'^ *\d+\.\d{3} ms ', re.M)
 TOOK = re.compile(r'  \[([A-Z]+), (for )?[\d.]+ ms\]')
@@ -393,6 +394,22 @@ def test_tampered_recordings(milter, change, said):
     for words in ['--replay', 'r'], ['--replay', 'r', milter.actor.endpoint]:
         run = Run(milter.folder, 'milter-test', *words)
         assert run.code == os.EX_DATAERR and said in run.err and run.out == ''
+
+
+@pytest.mark.parametrize('words', [['--record', 'r'], ['--record', 'r2', '--replay', 'r']])
+def test_an_interrupt_keeps_what_was_said(milter, words):
+    if '--replay' in words:
+        milter('--record', 'r').ended(0)
+        milter.actor.seen = len(milter.actor.events)
+    milter.actor.rule('RCPT * -> hang')
+    with subprocess.Popen([BINARY, 'milter-test', *words, milter.actor.endpoint], cwd=milter.folder, stdout=subprocess.PIPE) as process:
+        milter.actor.expect('RCPT *', skip=True)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + signal.SIGINT
+    assert b'-> RCPT <recipient@example.org>\n' in out
+    Run(milter.folder, 'milter-test', '--replay', words[1]).ended(0).has('-> MAIL <sender@example.org>', '<- continue [MAIL]',
+                                                                     '-> RCPT <recipient@example.org>', '== closed').lacks('[RCPT]')
 
 
 def test_a_recording_that_cannot_be_written(milter):
