@@ -101,37 +101,37 @@ def attempt(c, content, before_data=lambda: None, before_dot=lambda: None):
         if code >= 400:
             c.cmd('RSET', 250)
             return code
-    head, _, body = content.partition(b'\r\n\r\n')
-    c.send(head + b'\r\n\r\n')
+    half = len(content) // 2
+    c.send(content[:half])
     before_dot()
-    c.send(body + b'.\r\n')
+    c.send(content[half:] + b'.\r\n')
     return c.reply()[0]
 
 
 @pytest.mark.parametrize('when, on_failure, code', [
     ('before', 'continue', 250), ('before', 'tempfail', 451), ('amid', 'continue', 250), ('amid', 'accept', 250), ('amid', 'tempfail', 451),
-    ('amid', 'reject', 550), ('content', 'continue', 250), ('content', 'tempfail', 451)])
+    ('amid', 'reject', 550), ('content', 'continue', 250), ('content', 'tempfail', 451), ('streaming', 'continue', 250), ('streaming', 'tempfail', 451)])
 def test_a_dead_filter_starves_nobody(folder, opendkim, key, when, on_failure, code):
-    """clamav-milter dies before the session, in the midst of a transaction or of the content: what then happens is as configured, the two
-    around it do their work all the same, and when it is there again the same session is scanned."""
+    """clamav-milter dies before the session, in the midst of a transaction or of the content, or when it has seen a part of a long one: what
+    then happens is as configured, the others do their work all the same, and when it is there again the same session is scanned."""
     last = recorder(folder)
-    mortal = Fixture('clamav', folder)
-    with mortal, Ours(folder, [opendkim['sign'], mortal.endpoint, last.endpoint], 'on_failure = ' + on_failure, allowed=['event=milter-fault']) as ours:
-        def dies():
-            mortal.kill('milter')
-        if when == 'before':
-            dies()
-        with Smtp(ours.port) as c:
-            c.cmd('EHLO client.example.net', 250)
-            moment = {'before': {}, 'amid': {'before_data': dies}, 'content': {'before_dot': dies}}[when]
-            assert attempt(c, message('orphan'), **moment) == code
-            told = ['MAIL'] if (when, on_failure) == ('before', 'tempfail') else ['HEADER DKIM-Signature', 'EOM']
-            assert [any(e.startswith(t) for e in last.events) for t in told] == [True] * len(told)
-            mortal.__enter__()
-            assert attempt(c, message('found')) == 250
-            assert attempt(c, message('infected', VIRUS)) == 550
-            c.cmd('QUIT', 221)
-        mails = ours.raw()
+    moment = {'before': {}, 'amid': {'before_data': lambda: mortal.kill('milter')}}.get(when, {'before_dot': lambda: mortal.kill('milter')})
+    with Fixture('clamav', folder) as mortal:
+        chain = [opendkim['sign'], last.endpoint]
+        chain.insert(0 if when == 'streaming' else 1, mortal.endpoint)
+        with Ours(folder, chain, 'on_failure = ' + on_failure, allowed=['event=milter-fault']) as ours:
+            if when == 'before':
+                mortal.kill('milter')
+            with Smtp(ours.port) as c:
+                c.cmd('EHLO client.example.net', 250)
+                assert attempt(c, message('orphan', 'A line.\n' * (100000 if when == 'streaming' else 1)), **moment) == code
+                told = ['MAIL'] if (when, on_failure) == ('before', 'tempfail') else ['HEADER DKIM-Signature', 'EOM']
+                assert [any(e.startswith(t) for e in last.events) for t in told] == [True] * len(told)
+                mortal.__enter__()
+                assert attempt(c, message('found')) == 250
+                assert attempt(c, message('infected', VIRUS)) == 550
+                c.cmd('QUIT', 221)
+            mails = ours.raw()
     assert [fields(m, 'X-Virus-Status') for m in mails] == ([[]] if code == 250 else []) + [[b'Clean']]
     assert all(verifies(m, key) for m in mails)
-    ours.log.wait('event=milter-fault', 'milter=m1')
+    assert ours.log.has('event=milter-fault', 'milter=m0' if when == 'streaming' else 'milter=m1')
