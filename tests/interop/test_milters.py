@@ -75,13 +75,15 @@ def test_mimedefang(place, mimedefang):
         attempt('recipient', to=['b@example.test', 'later@example.test']), attempt('fx-bounce'), attempt('fx-tempfail'), attempt('fx-discard'),
         attempt('plain'), attempt('fx-edits\nX-Old: one\nX-Old: two'), attempt('fx-plain'), attempt('null', sender=''),
         attempt('html\nMIME-Version: 1.0\nContent-Type: multipart/alternative; boundary=b', 'A preamble.\n\n--b\n\nText.\n--b\n'
-                'Content-Type: text/html\n\n<p>Text.</p>\n--b--\n')])
-    assert [code for code, _ in own] == [554, 554, 554, 450, 554, 450, 554, 451, 250, 250, 250, 250, 250, 250]
+                'Content-Type: text/html\n\n<p>Text.</p>\n--b--\n'),
+        attempt('relaying', to=['b@elsewhere.test', 'b@example.test'])])
+    assert [code for code, _ in own] == [554, 554, 554, 450, 554, 450, 554, 451] + [250] * 7
     assert own[1][1] == '5.7.1 No mail from bad.example.net' and own[2][1] == '5.7.9 No <refused@example.test>' and own[6][1] == '5.7.8 Not this one'
-    plain, edited, untouched, null, html = mails
+    plain, edited, untouched, null, html, relaying = mails
     assert plain.endswith(b'\n\nSome text.\n\n-- \nA footer.\n') and untouched.endswith(b'\n\nSome text.\n')
     assert edited.startswith(b'X-First: at the top\n') and fields(edited, 'Subject') == [b'changed'] and fields(edited, 'X-Old') == [b'two']
     assert html.count(b'A footer.') == 1 and b'<p>Text.</p>' in html
+    assert fields(relaying, 'X-To') == [b'<b@elsewhere.test> (refused) <b@example.test>'] and fields(null, 'X-To') == [b'<b@example.test>']
     # the macro i, and what it was told at HELO and CONNECT
     assert all(re.search(rb' id ' + re.escape(fields(m, 'X-Queue')[0].split()[0]) + rb'\n', m) and
                fields(m, 'X-Queue')[0].endswith(b' client.example.net 192.0.2.10') for m in mails)

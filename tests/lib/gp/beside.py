@@ -93,17 +93,17 @@ class Theirs(Postfix):
 
 
 def say(server, content, client=None, login=None, helo='client.example.net', sender='a@example.test', to=('b@example.test',)):
-    """The reply to a message, CONTENT as the wire has it, or to what was refused before: (code, text).  CLIENT: the address to come
-    from, LOGIN: who it is."""
+    """The reply to a message, CONTENT as the wire has it, or to what was refused before, if not a recipient before the last:
+    (code, text).  CLIENT: the address to come from, LOGIN: who it is."""
     lines = ['EHLO ' + helo]
     if client:
         lines += ['XCLIENT ADDR=%s NAME=[UNAVAILABLE]%s' % (client, ' LOGIN=' + login if login else ''), 'EHLO ' + helo]
     lines += ['MAIL FROM:<%s>' % sender] + ['RCPT TO:<%s>' % r for r in to] + ['DATA']
     with Smtp(server.port) as c:
-        for line in lines:
+        for line, after in zip(lines, lines[1:] + ['']):
             c.send(line + '\r\n')
             code, text = c.reply()
-            if code >= 400:
+            if code >= 400 and not (line.startswith('RCPT') and after.startswith('RCPT')):
                 break
         else:
             c.send(stuffed(content) + b'.\r\n')
