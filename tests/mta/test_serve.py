@@ -95,6 +95,7 @@ def test_what_it_counted_is_told_at_the_end(gatepost):
     with server.client() as c:
         deliver(c)
         c.mail('a@example.net')
+    wait_for(lambda: len(server.workers()) == 2, 'the old generation to end')
     os.kill(server.workers()[0], signal.SIGKILL)
     server.log.wait('event=worker-died')
     server.close()
