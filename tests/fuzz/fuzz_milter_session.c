@@ -1,8 +1,8 @@
 /*
  * fuzz_milter_session.c: whole SMTP sessions before a milter that says what the fuzzer wants.
  *
- * The session has three transactions with a second EHLO, a refused recipient and a message that is fed as it arrives; its chain is one milter or
- * two, the second of which may be a shadow.  The input begins with six bytes: how the gates are configured, what the milter negotiates
+ * The session has three transactions with a second EHLO, a refused recipient and a message that is fed as it arrives; a short one follows, which
+ * may get its kept connection.  The chain is one milter or two, the second of which may be a shadow.  The input begins with six bytes: how the gates are configured, what the milter negotiates
  * (actions, three bytes of protocol), and how what it writes is cut.  The rest are orders, taken one after another as events come that want
  * an answer.  An order is a byte, two bits and a number N of six:
  *
@@ -374,10 +374,36 @@ TASK_FN static void play(struct fuzz *f)
 	transaction(f, "FROM:<>", BYTES("x\r\n"));
 }
 
+static void init_session(struct fuzz *f)
+{
+	f->session = (struct gate_session){
+		.id = "1.1", .hostname = "mx.test", .listener = "mx", .server_ip = "192.0.2.25", .client_ip = "192.0.2.1", .client_port = 40000,
+		.client_name = "client.test", .client_ptr = "client.test", .protocol = GATE_ESMTP, .arena = &f->session_arena,
+	};
+	ASSERT(net_addr_parse(BYTES("192.0.2.25"), 25, &f->session.server) == 0);
+	ASSERT(net_addr_parse(BYTES("192.0.2.1"), 40000, &f->session.client) == 0);
+	chain_init(&f->chain, &f->session);
+	for (unsigned i = 0; i < COUNT_OF(f->gate); i++)
+		if (f->gate[i].config)
+			chain_attach(&f->chain, &f->gate[i]);
+}
+
+/* No EHLO: the gates hear of what they missed. */
+TASK_FN static void play_again(struct fuzz *f)
+{
+	ask(f, GATE_CONNECT, (struct chain_args){ 0 });
+	transaction(f, "FROM:<s@example.org>", BYTES("y\r\n"));
+}
+
 TASK_ENTRY static void fuzz_task(struct fuzz *f)
 {
+	init_session(f);
 	play(f);
 	chain_close(&f->chain, !(f->gates & 64));
+	arena_fini(&f->session_arena);
+	init_session(f);
+	play_again(f);
+	chain_close(&f->chain, true);
 	f->over = true;
 }
 
@@ -436,19 +462,7 @@ static void make_gates(struct fuzz *f)
 			for (unsigned fault = 0; fault < GATE_FAULTS; fault++)
 				f->gate[i].on_failure[stage][fault] = actions[f->gates >> 2 & 3];
 		f->gate[i].shadow = i == 1 && f->gates & 32;
-		chain_attach(&f->chain, &f->gate[i]);
 	}
-}
-
-static void init_session(struct fuzz *f)
-{
-	f->session = (struct gate_session){
-		.id = "1.1", .hostname = "mx.test", .listener = "mx", .server_ip = "192.0.2.25", .client_ip = "192.0.2.1", .client_port = 40000,
-		.client_name = "client.test", .client_ptr = "client.test", .protocol = GATE_ESMTP, .arena = &f->session_arena,
-	};
-	ASSERT(net_addr_parse(BYTES("192.0.2.25"), 25, &f->session.server) == 0);
-	ASSERT(net_addr_parse(BYTES("192.0.2.1"), 40000, &f->session.client) == 0);
-	chain_init(&f->chain, &f->session);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -468,7 +482,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct listener *listener = listener_new(listen_fd, milter_accept, &f);
 	task_group_init(&f.milters);
 	task_group_init(&g);
-	init_session(&f);
 	make_gates(&f);
 	task_spawn(&g, "fuzz", fuzz_task, &f);
 	task_spawn(&g, "clock", clock_task, &f);
