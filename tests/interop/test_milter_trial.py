@@ -1,4 +1,5 @@
 """gatepost milter-test before real filters: rspamd (a protocol engine of its own), OpenDKIM (libmilter), python3-milter."""
+import json
 import os
 import re
 import subprocess
@@ -6,6 +7,7 @@ import subprocess
 import pytest
 
 from gp.beside import GTUBE, daemon, message
+from gp.fixtures import Fixture
 from gp.server import BINARY
 
 rspamd_inet, opendkim = daemon('rspamd', 'inet'), daemon('opendkim')
@@ -58,3 +60,36 @@ def test_opendkim_signs(folder, opendkim, compat):
     assert re.search(r'Authentication-Results: .*\n?.*dkim=pass', out.replace('\\n', '\n').replace('\\t', ' '))
     code, out, err = run(folder, '--replay', 'r', opendkim['verify'])
     assert code == 1 and re.search(r'^-<- insheader 0 DKIM-Signature', out, re.M), out
+
+
+SCRIPT = {
+    'negotiate': {'symlist': {'mail': 'i {mail_addr}'}},
+    'header': {'match': '^X-Bad: ', 'reply': ['554', '5.6.0', 'a bad header']},
+    'rcpt': {'match': 'nobody@', 'reply': 'reject'},
+    'body': 'skip',
+    'eom': {'do': [['progress'], ['addheader', 'X-New', 'caf\u00e9'], ['chgheader', 'Subject', 1, 'new'], ['addrcpt', '<c@example.org>'],
+                   ['chgfrom', '<>'], ['replacebody', 'new\r\n'], ['quarantine', 'why not']], 'reply': 'accept'},
+}
+
+
+@pytest.mark.parametrize('compat', ['full', 'postfix', 'sendmail'])
+def test_libmilter_is_shown_and_found_again(folder, compat):
+    """A filter on libmilter, in python3-milter; one that refuses in the midst of what is sent together, too."""
+    os.mkdir(folder + '/scripted-milter')
+    with open(folder + '/scripted-milter/script.json', 'w') as f:
+        json.dump(SCRIPT, f)
+    with Fixture('scripted-milter', folder) as f:
+        code, out, err = run(folder, '--compat', compat, '--to', 'nobody@example.org', '--to', 'b@example.org', '--record', 'r', f.endpoint)
+        assert (code, err) == (0, ''), out
+        shown = re.sub(r'  \[.*', '', re.sub(r'^ *[\d.]+ ms ', '', out, flags=re.M))
+        for line in ('                   macros at MAIL: i {mail_addr}', '<- reject', 'S: 550 5.7.1 Command rejected', '<- skip', '<- progress',
+                     '<- addheader X-New: caf\u00e9', '<- chgheader 1 Subject: new', '<- addrcpt <c@example.org>', '<- chgfrom <>',
+                     '<- replbody 5 bytes: new\\r\\n', '<- quarantine why not', '<- accept', '+MAIL FROM:<>', '+RCPT TO:<c@example.org>',
+                     '+Subject: new', '+X-New: caf\u00e9', '+new', 'to be held: why not'):
+            assert '\n%s\n' % line in shown, (line, out)
+        again = run(folder, '--replay', 'r', f.endpoint)
+        assert again[0] == 0 and re.search(r'\nthe milter answered as recorded: \d+ answers\n$', again[1]), again
+        code, out, _ = run(folder, '--compat', compat, '--header', 'X-Bad: 1', '--header', 'X-More: 1', '--record', 'r', f.endpoint)
+        assert code == 0 and '\nS: 554 5.6.0 a bad header\n' in out
+        again = run(folder, '--replay', 'r', f.endpoint)
+        assert again[0] == 0, again
