@@ -44,7 +44,8 @@ struct milter_bond {
 	struct milter_terms terms;
 	struct milter_macro_list *symbols;      /* MILTER_MACRO_STAGES lists; NULL: the filter asked for none, config's hold */
 	bool quit_due;                  /* when it is closed the filter is told QUIT: no session has it */
-	char question;                  /* between two sessions: the command whose answer is awaited */
+	char question;                  /* between two sessions: the last command whose answer is awaited */
+	uint8_t owed;                   /* ... and how many are */
 	struct buf answer;              /* ... as far as it has come */
 };
 

@@ -4,9 +4,13 @@
  * SMFIC_QUIT_NC ends a session and keeps the connection.  No host is known to send it, so how filters take it was found by trying and reading:
  *
  *	libmilter	takes QUIT_NC, calls the filter's close, and waits for the next CONNECT on the terms agreed before; a new negotiation it
- *			ignores.  But it takes QUIT_NC only in two states: right after an end of message that was answered with "continue", and,
- *			when the filter has no use for unknown commands (SMFIP_NOUNKNOWN), anywhere between messages.  Elsewhere it ignores
- *			QUIT_NC and the CONNECT behind it: whoever waits for the answer waits for ever.
+ *			ignores.  But it takes QUIT_NC only in two states: right after an end of message that was answered with "continue", and
+ *			right after an unknown command.  Elsewhere it ignores QUIT_NC and the CONNECT behind it: whoever waits for the answer
+ *			waits for ever.  A filter that has no use for unknown commands (SMFIP_NOUNKNOWN) does not hear of one: libmilter
+ *			itself answers.  So there one can be put in front of QUIT_NC.
+ *	OpenDKIM	remembers in what xxfi_close frees that it negotiated SMFIP_HDR_LEADSPC, and after QUIT_NC writes its fields without the blank
+ *			and takes ours for one too many.  So a filter on libmilter that negotiated anything but events to be left out, which is what
+ *			libmilter does for a filter without a say in it, is told QUIT.
  *	rspamd		takes QUIT_NC anywhere.  It answers nothing before the end of a message, so only a new negotiation, which it does
  *			answer, shows that it is there.
  *
@@ -197,6 +201,20 @@ static void milter_pool_put_question(struct milter_client *c, char question)
 		milter_codec_negotiate(&c->out, &c->config->offer);
 }
 
+/* Has the filter nothing to remember of the negotiation? */
+static bool milter_pool_plain(const struct milter_client *c)
+{
+	const uint32_t left_out = SMFIP_NOCONNECT | SMFIP_NOHELO | SMFIP_NOMAIL | SMFIP_NORCPT | SMFIP_NOBODY | SMFIP_NOHDRS | SMFIP_NOEOH |
+				  SMFIP_NOUNKNOWN | SMFIP_NODATA;
+	return !(c->terms.protocol & ~left_out) && !c->symbols;
+}
+
+/* Can an unknown command, which the filter does not hear of, be put in front? */
+static bool milter_pool_unheard(const struct milter_terms *t)
+{
+	return t->version >= 3 && t->protocol & SMFIP_NOUNKNOWN;
+}
+
 /* Is now the time, and C's filter in a state, for QUIT_NC? */
 static bool milter_pool_may_keep(const struct milter_client *c, char question, bool after_end)
 {
@@ -207,14 +225,21 @@ static bool milter_pool_may_keep(const struct milter_client *c, char question, b
 		s->reuse = MILTER_REUSE_UNTRIED;
 	if (s->reuse == MILTER_REUSE_FAILS || s->reuse == MILTER_REUSE_ASKED)
 		return false;
-	return question == SMFIC_OPTNEG || after_end || c->terms.protocol & SMFIP_NOUNKNOWN;
+	return question == SMFIC_OPTNEG || (milter_pool_plain(c) && (after_end || milter_pool_unheard(&c->terms)));
 }
 
-TASK_FN static bool milter_pool_say(struct milter_client *c, char question)
+/* The parting words, and the question behind them; BOND says what is then awaited. */
+TASK_FN static bool milter_pool_say(struct milter_client *c, char question, bool unheard, struct milter_bond *bond)
 {
+	/* What waited for company has not been said, and need not be. */
+	buf_fini(&c->out);
+	if (unheard)
+		milter_codec_put_text(&c->out, SMFIC_UNKNOWN, BYTES("QUIT"));
 	milter_codec_put_bare(&c->out, SMFIC_QUIT_NC);
 	if (question)
 		milter_pool_put_question(c, question);
+	bond->question = question ? question : SMFIC_UNKNOWN;
+	bond->owed = unheard + (question != 0);
 	return milter_client_send(c, c->out.n, BYTES(""), SECONDS(1)) == 0;
 }
 
@@ -225,17 +250,18 @@ bool milter_pool_give(struct milter_client *c, bool after_end)
 		return false;
 	struct milter_socket *s = milter_pool_socket(c->conn);
 	struct milter_bond *bond = c->conn->user;
+	bool unheard = question != SMFIC_OPTNEG && !after_end;
 	if (question != SMFIC_OPTNEG && s->reuse == MILTER_REUSE_WORKS)
 		question = 0;
-	/* What waited for company has not been said, and need not be. */
-	buf_fini(&c->out);
-	if (c->told && !milter_pool_say(c, question))
+	bond->owed = 0;
+	/* A session in which nothing was said was not noticed. */
+	if (c->told && !milter_pool_say(c, question, unheard, bond))
 		return false;
+	buf_fini(&c->out);
 	bond->quit_due = true;
-	bond->question = question;
-	if (c->told && question && question != SMFIC_OPTNEG)
+	if (bond->owed && question && question != SMFIC_OPTNEG)
 		*s = (struct milter_socket){ MILTER_REUSE_ASKED, run_now() + 2 * REUSE_PATIENCE };
-	if (c->told && question)
+	if (bond->owed)
 		pool_give_asked(&c->conn, REUSE_PATIENCE);
 	else
 		pool_give(&c->conn);
@@ -246,7 +272,7 @@ bool milter_pool_give(struct milter_client *c, bool after_end)
 
 /* ---- its answer ---- */
 
-/* The answer to a negotiation: the connection can be used again.  To an event: so can others. */
+/* 0: all is answered, keep it; 1: it works, but this one has served its turn; -EAGAIN: more is to come; else it does not work. */
 static int milter_pool_judge(struct milter_bond *bond, const struct milter_config *c, struct bytes frame)
 {
 	const char *why;
@@ -256,10 +282,15 @@ static int milter_pool_judge(struct milter_bond *bond, const struct milter_confi
 	int r = milter_codec_reply(frame, &reply, &why);
 	if (r < 0)
 		return r;
-	return reply.kind->class == MILTER_VERDICT ? 1 : reply.kind->class == MILTER_PROGRESS ? -EAGAIN : -EPROTO;
+	if (reply.kind->class == MILTER_PROGRESS)
+		return -EAGAIN;
+	if (reply.kind->class != MILTER_VERDICT)
+		return -EPROTO;
+	if (--bond->owed > 0)
+		return -EAGAIN;
+	return bond->question != SMFIC_UNKNOWN;
 }
 
-/* 0: keep it; 1: it works, but this one has served its turn; -EAGAIN: more is to come; else it does not work. */
 static int milter_pool_hear(struct pool_conn *conn)
 {
 	struct milter_bond *bond = conn->user;
@@ -273,7 +304,7 @@ static int milter_pool_hear(struct pool_conn *conn)
 			return r == 0 ? -EAGAIN : r;
 		size_t all = MILTER_LENGTH_BYTES + frame.n;
 		r = milter_pool_judge(bond, conn->owner, frame);
-		/* One answer, and nothing behind it. */
+		/* So many answers, and nothing behind them. */
 		if (r != -EAGAIN)
 			return r >= 0 && bond->answer.n > all ? -EPROTO : r;
 		buf_consume(&bond->answer, all);
