@@ -33,7 +33,7 @@ struct smtpd_config {
 	/* limits; in brackets the Postfix parameter with the same meaning */
 	enum smtp_bare bare_newline;    /* [smtpd_forbid_bare_newline] default SMTP_BARE_REJECT */
 	uint64_t size_max;              /* [message_size_limit] default 50 MiB; 0: none */
-	size_t header_max;              /* bytes of all header fields; default 1 MiB */
+	size_t header_max;              /* bytes of all header fields; default 1 MiB; 0: none */
 	size_t memory_max;              /* body bytes kept in memory; default 128 KiB */
 	size_t line_max;                /* [line_length_limit] bytes of a command line; default 2048 */
 	unsigned rcpt_max;              /* [smtpd_recipient_limit] default 1000 */
