@@ -210,7 +210,7 @@ class GatepostSide(Side):
     def config(self):
         s = self.setup
         timeout = 'command_timeout = %ds content_timeout = %ds ' % (s.timeout, s.timeout) if s.timeout else ''
-        return ''.join('milter m%d_%s { socket = "%s" on_failure = %s compat = %s %s}\n' % (i, self.key, m.endpoint, s.action, self.mode, timeout)
+        return ''.join('milter m%d_%s { socket = "%s" on_failure = %s compat = %s keep = 0 %s}\n' % (i, self.key, m.endpoint, s.action, self.mode, timeout)
                        for i, m in enumerate(self.milters)) + '''next_hop hop_%(key)s { lmtp = "%(hop)s" }
 listener %(key)s { address = {"127.0.0.1:%(port)d"} script = "%(key)s.sieve" rcpt_max = 3 xclient = {"127.0.0.0/8"} }
 ''' % {'key': self.key, 'hop': self.hop.endpoint, 'port': self.port}
