@@ -126,6 +126,7 @@ def sessions(server, mark):
 KEPT = [('rspamd', b'X-Spamd-Result: '), ('clamav', b'X-Virus-Status: Clean'), ('spamassassin', b'X-Spam-Status: No'), ('scripted-milter', b'')]
 
 
+# shows: B7
 @pytest.mark.parametrize('name, mark', KEPT, ids=[k[0] for k in KEPT])
 def test_sessions_share_a_connection(place, folder, name, mark):
     """Every message is seen as if it were the first of its connection."""
@@ -166,6 +167,7 @@ def pair(place, folder):
                 r.close()
 
 
+# shows: B8
 def test_one_of_two_dies_and_comes_back(pair, folder):
     with Server(folder, [r.endpoint for r in pair], allowed=['event=milter-down']) as server:
         for n in range(3):

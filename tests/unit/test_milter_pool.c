@@ -347,6 +347,7 @@ TASK_FN static void not_kept(void *arg)
 
 /* ---- several sockets ---- */
 
+/* shows: B15 */
 TASK_FN static void other_session(void *arg)
 {
 	struct fixture *other = arg;
@@ -437,6 +438,7 @@ static void make_certificate(const char *path)
 /* Why the last connection could not be made. */
 static const char *last_failure(void);
 
+/* shows: B15 */
 TASK_FN static void encrypted(void *arg)
 {
 	(void)arg;

@@ -172,6 +172,7 @@ TASK_FN static void in_order(void *arg)
 	end();
 }
 
+/* shows: B8 */
 TASK_FN static void least_busy(void *arg)
 {
 	(void)arg;

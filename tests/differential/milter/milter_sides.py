@@ -20,15 +20,17 @@ POSTFIX_ACTION = {'disconnect': 'shutdown', 'hold': 'quarantine'}
 
 
 class Setup:
-    """The milters of a door: how many, how their failure is taken, seconds until one is slow, and whether the first is there at all."""
+    """The milters of a door: how many, how their failure is taken, seconds until one is slow, whether the first is there at all, and whose
+    header fields Postfix completes."""
 
-    def __init__(self, action='tempfail', count=1, timeout=None, gone=False, steps=(None, None, None)):
-        self.action, self.count, self.timeout, self.gone, self.steps = action, count, timeout, gone, steps
+    def __init__(self, action='tempfail', count=1, timeout=None, gone=False, rewrite=''):
+        self.action, self.count, self.timeout, self.gone, self.rewrite = action, count, timeout, gone, rewrite
 
 
 SLOW = 5
 # A door at which Postfix panics is closed by its master for a while.
-SETUPS = {'one': Setup(), 'two': Setup(count=2), 'three': Setup(count=3), 'panic one': Setup(), 'panic two': Setup(count=2)}
+SETUPS = {'one': Setup(), 'two': Setup(count=2), 'three': Setup(count=3), 'panic one': Setup(), 'panic two': Setup(count=2),
+          'local': Setup(rewrite='static:all')}
 for _action in ('tempfail', 'accept', 'reject', 'hold', 'disconnect'):
     SETUPS[_action] = Setup(_action, 2)
     SETUPS['slow ' + _action] = Setup(_action, 2, timeout=SLOW)
@@ -41,6 +43,7 @@ NORMAL = [(re.compile(p), to) for p, to in [
     (r'^(CONNECT .* 4) (?!4711 )\d+ ', r'\1 PORT '),
     (r'\{(client|daemon)_port\}=(?!4711\b)\d+', r'{\1_port}=PORT'),
     (r'@@\w+', '@@'),
+    (r'^((?:HEADER )?(?:Message-Id: ?<|Date: ?)).*', r'\1...'),
     # what delivers a message is named by the host: "virtual" there, an LMTP next hop here
     (r'\{rcpt_mailer\}=(?!error)[^ ]+', '{rcpt_mailer}=MAILER'),
     # who listens is named by the host: "smtpd" or a host name
@@ -153,8 +156,8 @@ class PostfixSide(Side):
         if s.timeout:
             timeout = ', ' + ', '.join('%s_timeout=%ds' % (k, s.timeout) for k in ('command', 'content'))
         milters = ' '.join('{%s%s}' % (m.endpoint, timeout) for m in self.milters)
-        return '127.0.0.1:%d inet n - n - - smtpd\n -o {smtpd_milters=%s}\n -o milter_default_action=%s\n' % (
-            self.port, milters, POSTFIX_ACTION.get(s.action, s.action))
+        return '127.0.0.1:%d inet n - n - - smtpd\n -o {smtpd_milters=%s}\n -o milter_default_action=%s\n -o local_header_rewrite_clients=%s\n' % (
+            self.port, milters, POSTFIX_ACTION.get(s.action, s.action), s.rewrite)
 
     def mails(self, ids):
         """What became of the messages taken under IDS; Postfix delivers after its reply, a file a recipient."""
@@ -176,8 +179,7 @@ class Peer(Postfix):
     """Debian's Postfix, with a door for each set-up."""
 
     def __init__(self, folder, sides):
-        super().__init__(folder, main='''local_header_rewrite_clients =
-service_throttle_time = 1s
+        super().__init__(folder, main='''service_throttle_time = 1s
 inet_protocols = all
 smtpd_delay_reject = yes
 smtpd_soft_error_limit = 100
