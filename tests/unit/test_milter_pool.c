@@ -347,7 +347,6 @@ TASK_FN static void not_kept(void *arg)
 
 /* ---- several sockets ---- */
 
-/* shows: B15 */
 TASK_FN static void other_session(void *arg)
 {
 	struct fixture *other = arg;
@@ -484,6 +483,7 @@ TASK_FN static void not_encrypted(void *arg)
 
 /* ---- who is there ---- */
 
+/* shows: B15 */
 TASK_FN static void peer_user(void *arg)
 {
 	(void)arg;

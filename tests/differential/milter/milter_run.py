@@ -8,13 +8,20 @@ from milter_sides import MODES, World
 PARTIES = ['peer'] + MODES
 
 
+FAILURES_MAX = 3        # at one door; then the rest of its cases fail without being played, each of which may take its time
+
+
 def run_door(side, names):
-    found = {}
+    found, failures = {}, []
     for name in names:
+        if len(failures) == FAILURES_MAX:
+            found[name] = failures[-1]
+            continue
         try:
             found[name] = side.run(name, CASES[name])
         except Exception as e:                  # pylint: disable=broad-except    shown by the test of this case
             found[name] = e
+            failures.append(e)
     return found
 
 
