@@ -22,7 +22,7 @@ FILES = {'differences': os.path.join(TOP, 'tests/differential/milter/differences
 
 @pytest.fixture(scope='module')
 def records(request):
-    mine = [i for i in request.session.items if i.module is request.module]
+    mine = [i for i in request.session.items if getattr(i, 'module', None) is request.module]
     names = [i.callspec.params['name'] for i in mine if hasattr(i, 'callspec') and 'name' in i.callspec.params]
     folder = tempfile.mkdtemp(prefix='gp.')
     os.chmod(folder, 0o755)
