@@ -8,13 +8,14 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 
 import pytest
 
 from gp.actors import Hop
 from gp.filters import Filter, PyFilter
 from gp.postfix import Postfix
-from gp.server import Gatepost, free_port, wait_for
+from gp.server import PATIENCE, Gatepost, free_port, wait_for
 from gp.smtp import Smtp
 
 EHLO, FIRST, SECOND = 'EHLO client.example.net\n', 'MAIL FROM:<a@example.net>\nRCPT TO:<b@example.test>\n', 'RCPT TO:<c@example.test>\n'
@@ -223,9 +224,10 @@ def three(kind):
     postfix = Postfix(place, 'local_header_rewrite_clients =\nmilter_default_action = tempfail\nsmtpd_milters = %s\nsmtpd_soft_error_limit = 100\n'
                       'smtpd_error_sleep_time = 0\n' % filters[0].endpoint)
     hop, ports = Hop('hop', place, lmtp=True), [free_port(), free_port()]
+    # keep = 0: the filters negotiate something else in each case
     ours = Gatepost(place, {
         'gatepost.conf': 'hostname = "mx.example.test"\nspool = "%s/spool"\nworkers = 1\ndns { enabled = false }\nnext_hop hop { lmtp = "%s" }\n' % (place, hop.endpoint)
-        + ''.join('milter %s { socket = "%s" compat = %s }\nlistener %s { address = {"127.0.0.1:%d"} script = "%s.sieve" }\n'
+        + ''.join('milter %s { socket = "%s" compat = %s keep = 0 }\nlistener %s { address = {"127.0.0.1:%d"} script = "%s.sieve" }\n'
                   % (f.name, f.endpoint, compat, f.name, port, f.name) for f, compat, port in zip(filters[1:], ('postfix', 'full'), ports)),
         **{f.name + '.sieve': 'require ["envelope", "vnd.gatepost.mta"];\nstage "connect" { milter "%s"; }\n'
            'stage "rcpt" { if envelope :domain "to" "example.test" { deliver "hop"; } }\n' % f.name for f in filters[1:]}},
@@ -329,5 +331,54 @@ def test_every_function_is_called(folder):
     assert {e.split(' ')[0] for e in f.events} >= {'NEG', 'CONNECT', 'HELO', 'MAIL', 'RCPT', 'DATA', 'HEADER', 'EOH', 'BODY', 'EOM', 'ABORT', 'UNKNOWN', 'CLOSE'}
     wait_for(lambda: f.process.poll() is not None, 'the filter to stop')
     assert f.process.returncode == 0, open(f.output).read()
+    f.close()
+    hop.close()
+
+
+# shows: B7
+@pytest.mark.parametrize(('kind', 'settings', 'kept'), [(Filter, {'steps': '0'}, True), (Filter, {}, False), (PyFilter, {}, False)])
+def test_sessions_at_once(kind, settings, kept, folder):
+    """Eight sessions at a time, on kept connections where the filter negotiated nothing that it could forget: each callback is told of its own
+    session only, and each session is closed once."""
+    f, port, hop = kind('m', folder, 'inet'), free_port(), Hop('hop', folder, lmtp=True)
+    f.settings.update(settings)
+    f.rule('MAIL -> get {mail_addr} ; continue')
+    f.rule('EOM -> get {mail_addr} {rcpt_addr} {nothing} ; add "X-New: v" ; continue')
+    f.start()
+    rounds, at_once, failed = 3, 8, []
+    with Gatepost(folder, {'gatepost.conf': 'hostname = "mx.example.test"\nspool = "%s/spool"\nworkers = 1\ndns { enabled = false }\nnext_hop hop { lmtp = "%s" }\n'
+                           'milter m { socket = "%s" }\nlistener mx { address = {"127.0.0.1:%d"} script = "mx.sieve" }\n'
+                           % (folder, hop.endpoint, f.endpoint, port),
+                           'mx.sieve': 'require ["envelope", "vnd.gatepost.mta"];\nstage "connect" { milter "m"; }\n'
+                           'stage "rcpt" { if envelope :domain "to" "example.test" { deliver "hop"; } }\n'}) as g:
+        def client(n, together):
+            try:
+                with Smtp(port) as c:
+                    c.cmd('EHLO client%d.example.net' % n, 250)
+                    together.wait(PATIENCE)     # all are open at once
+                    for m in 'ab':
+                        c.mail('%s%d@example.net' % (m, n), ['%s%d@example.test' % (m, n)], b'Subject: %s%d\r\n\r\nbody\r\n' % (m.encode(), n))
+                    c.cmd('QUIT', 221)
+            except Exception as e:              # noqa: BLE001: of a thread; told below
+                failed.append('client %d: %r' % (n, e))
+        for r in range(rounds):
+            together = threading.Barrier(at_once)
+            threads = [threading.Thread(target=client, args=(r * at_once + i, together)) for i in range(at_once)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            wait_for(lambda: not kept or any(e.startswith('CONNECT localhost') for e in f.events), 'gatepost to find out whether connections can be kept')
+        g.stop()
+    assert not failed
+    f.finish()
+    sent = {'%s%d' % (m, n) for n in range(rounds * at_once) for m in 'ab'}
+    for event in ('MAIL <%s@example.net>', 'RCPT <%s@example.test>', 'HEADER Subject:%s', 'GOT {mail_addr}=%s@example.net'):
+        assert sorted(e for e in f.events if e.startswith(event.split('%s')[0]) and ('GOT' not in e or '{rcpt' not in e)) == sorted(event % w for w in sent)
+    assert sorted(e for e in f.events if '{rcpt' in e) == sorted('GOT {mail_addr}=%s@example.net {rcpt_addr}=%s@example.test {nothing}' % (w, w) for w in sent)
+    assert sum(e.startswith('CONNECT [127') for e in f.events) == rounds * at_once
+    assert (sum('NEG' in s for s in f.sessions) < rounds * at_once) == kept    # the others came on a connection that was kept
+    assert f.events.count('CLOSE') == len(f.sessions)
+    assert len(hop.messages) == len(sent) and all(b'X-New: v' in m for m in hop.messages)
     f.close()
     hop.close()
