@@ -355,6 +355,7 @@ TASK_FN static int milter_gate_stage(struct milter *m, struct gate_call *call)
 		m->helo = false;
 	}
 	if (milter_gate_begin(m, call, event)) {
+		m->heard_data |= command == SMFIC_DATA;
 		milter_gate_put(m, call, command);
 		r = milter_gate_finish(m, call, event);
 	}
@@ -367,12 +368,20 @@ TASK_FN static int milter_gate_stage(struct milter *m, struct gate_call *call)
 	return r;
 }
 
+/* When DATA was refused the client may go on with RCPT, or try again.  libmilter knows no way back from DATA: it reads such a command and never
+ * answers (with Postfix, the client waits for the time-out). */
+static bool milter_gate_is_past(const struct milter *m, const struct gate_call *call)
+{
+	return m->heard_data && (call->stage == GATE_RCPT || call->stage == GATE_DATA) &&
+	       m->client.config->compat == MILTER_COMPAT_FULL;
+}
+
 /* 0: the filter can be asked; 1: it does not want to be. */
 TASK_FN static int milter_gate_ready(struct milter *m, const struct gate_call *call)
 {
 	if (m->session_done || (m->message_done && call->stage == GATE_MESSAGE))
 		return 1;
-	if (m->opened && !m->client.stream)
+	if ((m->opened && !m->client.stream) || milter_gate_is_past(m, call))
 		return -ESTALE;
 	if (!m->opened) {
 		int r = milter_pool_take(&m->client);
@@ -479,7 +488,7 @@ TASK_FN static void milter_gate_abort(struct gate_call *call, bool committed)
 {
 	struct milter *m = call->context;
 	bool at_once = m->in_message && !committed;
-	m->in_message = m->message_done = m->in_content = m->owed_sent = false;
+	m->in_message = m->message_done = m->in_content = m->heard_data = m->owed_sent = false;
 	if (!m->client.stream)
 		return;
 	m->aborts_due++;

@@ -20,6 +20,7 @@ struct milter {
 	bool helo;                      /* it has heard a HELO... */
 	bool helo_over_tls;             /* ... in a session that was encrypted then */
 	bool in_message;                /* it has heard something of a message */
+	bool heard_data;                /* ... its DATA among it */
 	bool in_content;                /* it has been sent the header */
 	bool owed_sent;                 /* the commands of OWED have been sent */
 	bool after_end;                 /* the last it was told is an end of message that it let go on */

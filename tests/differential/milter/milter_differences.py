@@ -39,6 +39,8 @@ REASONS = {
     'idle abort': 'A filter that was told of no transaction is not told that one ended.',
     'ahead': 'Content is sent without waiting for each answer. A filter that decides in the midst of it has heard more than it wanted; its connection '
              'ends, and the next transaction has a new one.',
+    'no way back': 'A filter that heard DATA is begun anew when the client, refused, goes on with RCPT or DATA: libmilter reads such a command and never '
+                   'answers, so with Postfix the client waits for a time-out.',
     'macros': "Macros are Sendmail's, or all that are known: see the table.",
 }
 
@@ -54,6 +56,7 @@ DIFFERENT = [
                       for v in ('accept', 'reject', 'tempfail', 'discard', 'reply 550', 'reply 451', 'reply 421', 'shutdown', 'conn_fail')),
      *('%s at %s' % (w, s) for w in ('second of three rejects', 'first of two accepts', 'edit') for s in ('header', 'eoh', 'body')),
      'header: skip', 'skip at header, twice'),
+    ('no way back', FULL, 'data refused, then more'),
     ('version 1', MODES, 'version 1'),
     ('braces', POSTFIX, 'symlist without braces'),
     ('helo', MODES, 'mail without helo'),
