@@ -1,5 +1,5 @@
 /*
- * script_verdicts.c: ereject defer disconnect accept discard: what ends a stage; and what only notes something: hold, log.
+ * script_verdicts.c: ereject defer disconnect accept discard: what ends a stage; and what only notes something: hold, complete, log.
  */
 #include "mta/script_private.h"
 
@@ -150,6 +150,15 @@ static const struct sieve_tag log_tags[] = {
 };
 _Static_assert(COUNT_OF(log_tags) == LOG_LEVEL_DEBUG + 2, "a tag for each level");
 
+/* Before there is a message: of the message to come, which gates then see whole. */
+TASK_FN static int run_complete(struct sieve_run *r, const struct sieve_node *n)
+{
+	const struct smtpd_stage *io = script_of(r)->io;
+	(void)n;
+	io->txn->complete = true;
+	return io->stage == GATE_MESSAGE ? gate_txn_complete(io->txn, io->session) : 0;
+}
+
 TASK_FN static int run_log(struct sieve_run *r, const struct sieve_node *n)
 {
 	const struct script_run *s = script_of(r);
@@ -177,6 +186,7 @@ const struct sieve_extension script_ext_verdicts = {
 	    { .name = "disconnect", .needs = SCRIPT_HAS_VERDICT, .run = run_disconnect, .params = maybe_text },
 	    { .name = "accept", .needs = SCRIPT_HAS_VERDICT, .tags = accept_tags, .check = check_accept, .run = run_accept },
 	    { .name = "hold", .needs = SCRIPT_HAS_SENDER | SCRIPT_HAS_VERDICT, .run = run_hold, .params = one_text },
+	    { .name = "complete", .needs = SCRIPT_HAS_SENDER | SCRIPT_HAS_VERDICT, .run = run_complete },
 	    { .name = "log", .tags = log_tags, .run = run_log, .params = one_text },
 	    { 0 } },
 };

@@ -36,8 +36,11 @@ void smtpd_message_head(struct smtpd_session *s)
 		return;
 	t->headed = true;
 	message_check_hops(s);
-	if (!t->failed.code)
-		message_trace(s);
+	if (t->failed.code)
+		return;
+	message_trace(s);
+	if (t->view.complete && gate_txn_complete(&t->view, &s->view) < 0)
+		smtpd_content_fail(t, 451, "4.3.0", "Error: queue file write error");
 }
 
 /* The gates see each other's edits; the script decides with all of them before it. */

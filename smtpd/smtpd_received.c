@@ -10,7 +10,6 @@
  */
 #include "smtpd/smtpd_session.h"
 
-#include <time.h>
 
 /* RFC 3848, and RFC 6531 section 4.3 for UTF8. */
 static const char *received_protocol(const struct gate_session *s, const struct gate_txn *t, char ret[static 16])
@@ -48,16 +47,6 @@ static void received_tls(struct buf *to, const struct tls_info *tls)
 	buf_printf(to, "\" (%s))", tls->peer_verified ? "verified OK" : "not verified");
 }
 
-static void received_date(struct buf *to, int64_t now)
-{
-	char date[64];
-	time_t at = (time_t)now;
-	struct tm tm;
-	localtime_r(&at, &tm);
-	strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S %z (%Z)", &tm);
-	buf_add_str(to, date);
-}
-
 void smtpd_received(const struct gate_session *s, const struct gate_txn *t, int64_t now, struct buf *to)
 {
 	char protocol[16];
@@ -77,6 +66,6 @@ void smtpd_received(const struct gate_session *s, const struct gate_txn *t, int6
 		buf_printf(to, "\r\n\tfor <%.*s>; ", BYTES_ARG(only->path.address.address));
 	else
 		buf_add_str(to, ";\r\n\t");
-	received_date(to, now);
+	mail_date(now, to);
 	buf_add_str(to, "\r\n");
 }

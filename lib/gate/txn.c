@@ -1,7 +1,8 @@
-/* txn.c: names of stages, and the time spent in gates. */
+/* txn.c: names of stages, completing a message, and the time spent in gates. */
 #include "lib/gate/txn.h"
 
 #include "lib/base/assert.h"
+#include "lib/run/task.h"
 
 static const char *const stage_names[GATE_STAGES] = {
 	[GATE_CONNECT] = "connect",
@@ -20,6 +21,12 @@ const char *gate_stage_name(enum gate_stage stage)
 {
 	ASSERT(stage < GATE_STAGES);
 	return stage_names[stage];
+}
+
+int gate_txn_complete(struct gate_txn *txn, const struct gate_session *s)
+{
+	const struct mail_completion c = { s->hostname, txn->id, txn->sender.address.address, run_wall() };
+	return mail_complete(txn->mail, &c);
 }
 
 struct gate_span *gate_span_get(struct gate_txn *txn, const char *name)

@@ -91,6 +91,7 @@ struct gate_txn {
 	bool held;                      /* a gate or the script wants it held */
 	const char *hold_reason;        /* NULL: none told */
 	const char *hold_gate;          /* which gate; NULL: the script */
+	bool complete;                  /* gates see it with the header fields its client left out (mail_complete) */
 	bool discarded;                 /* taken with 250 and dropped: no gate hears more of it */
 	struct smtp_reply defer_if_permit, defer_if_reject;     /* code 0: not set; see policy.md P14, P15 */
 	struct list early_edits;        /* of the header, made before there was one; chain_event() applies them at MESSAGE */
@@ -99,6 +100,9 @@ struct gate_txn {
 };
 
 struct gate_span *gate_span_get(struct gate_txn *txn, const char *name);        /* made if need be */
+/* mail_complete(), now. */
+int gate_txn_complete(struct gate_txn *txn, const struct gate_session *s) __attribute__((warn_unused_result));
+
 void gate_span_add(struct gate_txn *txn, const char *name, int64_t ns); /* TXN may be NULL: nothing is kept */
 
 #endif

@@ -94,6 +94,18 @@ void mail_header_remove(struct mail *m, struct mail_header *h);
 /* A field of ours, hidden from gates, before everything else.  RAW is whole and CR LF ended. */
 void mail_trace_prepend(struct mail *m, struct bytes raw);
 
+/* Adds, at the end of the header, what a client left out of Message-Id, Date and From (RFC 6409 section 8): in a message that is sent on by hand,
+ * which has fields of the kind Resent-To (RFC 5322 section 3.6.6), the Resent- ones.  -errno as mail_header_add(). */
+struct mail_completion {
+	const char *hostname;   /* ours: the right side of Message-Id, and the domain of MAILER-DAEMON */
+	const char *id;         /* the transaction's */
+	struct bytes sender;    /* of the envelope; empty: MAILER-DAEMON */
+	int64_t now;            /* seconds since 1970 */
+};
+int mail_complete(struct mail *m, const struct mail_completion *c) __attribute__((warn_unused_result));
+/* "Sun, 22 Nov 2026 23:18:00 +0000 (UTC)": RFC 5322 section 3.3, in local time. */
+void mail_date(int64_t now, struct buf *to);
+
 /* The new body, in pieces; the old one stays until the end, and for good when it is aborted.  A bare LF becomes CR LF,
  * a missing final line end is added (M28). */
 int mail_body_replace(struct mail *m, struct bytes piece) __attribute__((warn_unused_result));

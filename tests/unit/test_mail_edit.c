@@ -396,6 +396,40 @@ static void test_digest_through_edits(void **state)
 	mail_unref(&m);
 }
 
+/* ---- completing ---- */
+
+static void test_complete(void **state)
+{
+	static const struct {
+		const char *header, *sender, *added;
+	} cases[] = {
+		{ "Subject: x\r\n", "a@example.org",
+		  "Message-Id: <20091113233130.id.1@mx.test>\r\nDate: Fri, 13 Nov 2009 23:31:30 +0000 (UTC)\r\nFrom: a@example.org\r\n" },
+		{ "date: x\r\nmessage-ID: <1@b>\r\n", "", "From: MAILER-DAEMON@mx.test\r\n" },
+		{ "Date: x\r\nFrom: y\r\n", "", "Message-Id: <20091113233130.id.1@mx.test>\r\n" },
+		{ "Date: x\r\nFrom: y\r\nMessage-Id: <1@b>\r\n", "a@example.org", "" },
+		{ "Date: x\r\nFrom: y\r\nMessage-Id: <1@b>\r\nResent-Cc: a\r\nresent-date: x\r\n", "a@example.org",
+		  "Resent-Message-Id: <20091113233130.id.1@mx.test>\r\nResent-From: a@example.org\r\n" },
+	};
+	(void)state;
+	assert_int_equal(setenv("TZ", "UTC0", 1), 0);
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		const struct mail_completion c = { "mx.test", "id.1", bytes_of(cases[i].sender), 1258155090 };
+		struct buf text = { 0 }, want = { 0 }, out = { 0 };
+		buf_printf(&text, "%s\r\nbody\r\n", cases[i].header);
+		buf_printf(&want, "Received: us\r\n%s%s\r\nbody\r\n", cases[i].header, cases[i].added);
+		struct mail *m = traced(buf_str(&text));
+		assert_int_equal(mail_complete(m, &c), 0);
+		assert_int_equal(mail_complete(m, &c), 0);
+		read_all(m, &out);
+		assert_string_equal(buf_str(&out), buf_str(&want));
+		mail_unref(&m);
+		buf_fini(&text);
+		buf_fini(&want);
+		buf_fini(&out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -403,7 +437,7 @@ int main(void)
 		cmocka_unit_test(test_bad_names),    cmocka_unit_test(test_insert),            cmocka_unit_test(test_insert_order),
 		cmocka_unit_test(test_change),       cmocka_unit_test(test_delete),            cmocka_unit_test(test_without_separator),
 		cmocka_unit_test(test_body_replace), cmocka_unit_test(test_body_abort),        cmocka_unit_test(test_body_spooled),
-		cmocka_unit_test(test_digest_through_edits),
+		cmocka_unit_test(test_digest_through_edits), cmocka_unit_test(test_complete),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

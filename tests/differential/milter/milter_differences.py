@@ -9,7 +9,6 @@ REASONS = {
     'back': 'The next transaction of the session has the filter back that failed in this one (B4); to Postfix it is lost for the session.',
     'starve': 'The filters behind one that failed go on (B2); Postfix tells them nothing more.',
     'quarantine': 'Quarantine does not end the chain (B1); Postfix tells later filters nothing.',
-    'complete': 'No header field is added that a client left out.',
     'midst': 'A quarantine before the end of the message is an edit out of place: the filter has failed. Postfix silences all filters for the envelopes of '
              'the session.',
     'shutdown': '"shutdown" in the midst of the content is answered 421 (B16); Postfix 3.7 says 250 and loses the message.',
@@ -77,7 +76,6 @@ DIFFERENT = [
     ('codes', MODES, 'reply of two codes'),
     ('nul', MODES, 'reply without a NUL'),
     ('quarantine', NOT_POSTFIX, 'quarantined', 'quarantined and accepted', 'edited and quarantined'),
-    ('complete', MODES, 'header fields missing'),
     ('midst', MODES, 'quarantine at mail'),
 ]
 

@@ -222,9 +222,9 @@ listener %(key)s { address = {"127.0.0.1:%(port)d"} script = "%(key)s.sieve" rcp
         return '''require ["envelope", "ereject", "vnd.gatepost.mta"];
 stage "connect" { milter [%s]; }
 stage "rcpt" { if envelope :domain "to" "example.test" { deliver "hop_%s"; } }
-stage "data" { if envelope "from" "data@refused.test" { ereject "not with us"; } }
+%sstage "data" { if envelope "from" "data@refused.test" { ereject "not with us"; } }
 stage "message" { if envelope "from" "end@refused.test" { ereject "not like this"; } }
-''' % (milters, self.key)
+''' % (milters, self.key, 'stage "mail" { complete; }\n' if self.setup.rewrite else '')
 
     def begin(self):
         self.hop.messages.clear()
