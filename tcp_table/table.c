@@ -34,11 +34,12 @@ static int table_unknown(const struct table_ops *const *kinds, struct bytes type
 int table_open(const struct table_ops *const *kinds, struct bytes map, const struct table_options *o, const char *name,
     struct table **ret, struct buf *err)
 {
-	static const struct table_options none;
+	struct table_options with = o ? *o : (struct table_options){ 0 };
 	struct bytes spec = map, type = bytes_cut(&spec, ':');
 	void *state;
 
-	o = o ? o : &none;
+	with.kinds = kinds;
+	o = &with;
 	if (!spec.p) {
 		buf_printf(err, "\"%.*s\" is no table: it needs a type, as in \"hash:/etc/aliases\"", BYTES_ARG(map));
 		return -EINVAL;

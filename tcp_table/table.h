@@ -10,6 +10,7 @@
 #include "lib/run/task.h"
 
 struct table;
+struct table_ops;
 
 struct table_options {
 	int64_t timeout;        /* ns, per lookup, for tables that ask a server; 0: the kind's default (100 s) */
@@ -17,6 +18,7 @@ struct table_options {
 	size_t reply_max;       /* 0: default (tcp 4096, socketmap 100000) */
 	unsigned connections;   /* at once, to a server; 0: default (16) */
 	const char *delimiters; /* between user and extension, any of them (recipient_delimiter); NULL: "+"; "": addresses have none */
+	const struct table_ops *const *kinds;   /* set by table_open(): for tables that are made of others */
 };
 
 /* What a kind of table must do. */
