@@ -393,6 +393,18 @@ static void get_path(struct held_reader *r, enum smtp_verb verb, const json_t *o
 	get_address(r, o, &ret->address);
 }
 
+/* It goes into a command of ours as it is: no more than a client could have said. */
+static struct bytes get_envid(struct held_reader *r, const json_t *o)
+{
+	struct bytes envid = get_bytes(r, o, "envid");
+	struct smtp_path path = { 0 };
+	struct smtp_reply error;
+	struct bytes command = bytes_of(arena_printf(r->arena, "FROM:<> ENVID=%.*s", BYTES_ARG(envid)));
+	if (smtp_path_parse(SMTP_MAIL, command, false, r->arena, &path, &error) < 0 || !bytes_eq(path.envid, envid))
+		held_wrong(r, "envid");
+	return envid;
+}
+
 static void get_sender(struct held_reader *r, const json_t *o, struct smtp_path *ret)
 {
 	get_path(r, SMTP_MAIL, o, ret);
@@ -400,7 +412,7 @@ static void get_sender(struct held_reader *r, const json_t *o, struct smtp_path 
 	ret->ret_full = which && strcmp(which, "full") == 0;
 	ret->ret_headers = which && strcmp(which, "headers") == 0;
 	if (json_object_get(o, "envid"))
-		ret->envid = get_bytes(r, o, "envid");
+		ret->envid = get_envid(r, o);
 }
 
 static struct held_target *get_target(struct held_reader *r, const json_t *o)
@@ -451,8 +463,8 @@ static void get_trace(struct held_reader *r, const json_t *o, struct held *h)
 static void get_held(struct held_reader *r, const json_t *o, struct held *h)
 {
 	const json_t *rcpts = need_array(r, o, "recipients");
-	if (get_int(r, o, "version", INT64_MAX) != HELD_VERSION)
-		held_wrong(r, "version");
+	if (json_array_size(rcpts) == 0)
+		held_wrong(r, "recipients");
 	h->id = need_str(r, o, "id");
 	if (!held_id_valid(bytes_of(h->id)))
 		held_wrong(r, "id");
@@ -481,8 +493,18 @@ int held_decode(struct bytes text, struct arena *arena, struct held *ret, struct
 	}
 	*ret = (struct held){ 0 };
 	list_init(&ret->rcpts);
-	get_held(&r, o, ret);
+	uint64_t version = get_int(&r, o, "version", INT64_MAX);
+	if (version == 0)
+		held_wrong(&r, "version");
+	bool known = r.wrong || version == HELD_VERSION;
+	if (known)
+		get_held(&r, o, ret);
 	json_decref(o);
+	if (!known) {
+		/* A later one's, after a downgrade.  It is not damaged, and the later one can read it. */
+		buf_printf(err, "it is of version %llu, and this gatepost knows version %d", (unsigned long long)version, HELD_VERSION);
+		return -EBADMSG;
+	}
 	if (ret->tls.protocol)
 		ret->session.tls = &ret->tls;
 	if (r.wrong)

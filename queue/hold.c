@@ -60,12 +60,24 @@ static int hold_open_folder(const char *spool)
 	return r;
 }
 
+/* A new entry of the folder NAME is on the disk. */
+static int hold_sync_folder(const char *name)
+{
+	int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	int r = fsync(fd) ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+/* What is put in it is lost with it: it is on the disk itself when there is anything in it. */
 static int hold_make_folder(const char *spool)
 {
 	char *path = mem_printf("%s/hold", spool);
-	int r = mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
+	int r = mkdir(path, 0700) ? -errno : hold_sync_folder(spool);
 	mem_free(path);
-	return r == 0 ? hold_open_folder(spool) : r;
+	return r == 0 || r == -EEXIST ? hold_open_folder(spool) : r;
 }
 
 /* A file of ours, and nothing that somebody laid in its place. */
@@ -465,6 +477,15 @@ int hold_save(const struct hold_entry *e)
 		unlinkat(e->folder, name, 0);
 	mem_free(name);
 	mem_free(to);
+	return r;
+}
+
+int hold_can_save(const struct hold_entry *e)
+{
+	char *name = hold_name(e->id, ".new");
+	int r = hold_write_new(e->folder, name, &e->held);
+	unlinkat(e->folder, name, 0);
+	mem_free(name);
 	return r;
 }
 

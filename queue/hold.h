@@ -47,6 +47,8 @@ int hold_load(struct hold_entry *e, struct buf *err) __attribute__((warn_unused_
 int hold_mail(const struct hold_entry *e, const struct mail_limits *limits, struct mail **ret) __attribute__((warn_unused_result));
 /* Writes e->held as it is now: on the disk when it returns 0, else unchanged. */
 int hold_save(const struct hold_entry *e) __attribute__((warn_unused_result));
+/* Could it be saved now?  -errno as hold_save().  What is on the disk stays as it is. */
+int hold_can_save(const struct hold_entry *e) __attribute__((warn_unused_result));
 /* It is held no more; the entry stays open. */
 int hold_remove(const struct hold_entry *e) __attribute__((warn_unused_result));
 

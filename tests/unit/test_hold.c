@@ -248,7 +248,11 @@ static void test_decode_refuses(void **state)
 	static const struct {
 		const char *from, *to, *says;
 	} cases[] = {
-		{ "\"version\": 1", "\"version\": 2", "version" },
+		{ "\"version\": 1", "\"version\": 2", "it is of version 2, and this gatepost knows version 1" },
+		{ "\"version\": 1,", "", "\"version\" is missing" },
+		{ "\"recipients\": [", "\"recipients\": [], \"others\": [", "recipients" },
+		{ "\"envid\": \"x\"", "\"envid\": \"x\\r\\nRCPT TO:<c@example.org>\"", "envid" },
+		{ "\"envid\": \"x\"", "\"envid\": \"x RET=FULL\"", "envid" },
 		{ "\"id\": \"2f1c.1.1\"", "\"id\": \"../x\"", "\"id\"" },
 		{ "\"listener\": \"mx\"", "\"listener\": 7", "listener" },
 		{ "\"time\": 1793000000", "\"time\": -1", "time" },
@@ -524,6 +528,22 @@ static void test_save(void **state)
 	buf_fini(&why);
 }
 
+/* Asked before there is anything to save: nothing is left of the question. */
+static void test_can_save(void **state)
+{
+	(void)state;
+	put_sample("2f1c.1.1");
+	struct hold_entry *e = opened("2f1c.1.1");
+	assert_int_equal(hold_can_save(e), 0);
+	assert_int_equal(file_count(), 2);
+	char *path = mem_printf("%s/hold/2f1c.1.1.new", spool);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(hold_can_save(e), -EISDIR);
+	assert_int_equal(rmdir(path), 0);
+	mem_free(path);
+	hold_close(&e);
+}
+
 /* What a crash leaves: content without an envelope, an envelope half written.  What somebody is at is left to him. */
 static void test_begin_clears(void **state)
 {
@@ -557,7 +577,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		HOLD_TEST(test_all_comes_back), HOLD_TEST(test_changed_sender), HOLD_TEST(test_ids), HOLD_TEST(test_decode_refuses), HOLD_TEST(test_truncated),
 		HOLD_TEST(test_content), HOLD_TEST(test_private), HOLD_TEST(test_no_space), HOLD_TEST(test_name_is_taken), HOLD_TEST(test_no_folder),
-		HOLD_TEST(test_foreign_files), HOLD_TEST(test_damaged), HOLD_TEST(test_lock), HOLD_TEST(test_save), HOLD_TEST(test_begin_clears),
+		HOLD_TEST(test_foreign_files), HOLD_TEST(test_damaged), HOLD_TEST(test_lock), HOLD_TEST(test_save),
+		HOLD_TEST(test_can_save), HOLD_TEST(test_begin_clears),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
