@@ -345,9 +345,21 @@ TASK_FN static int release_deliver(struct release *r, const struct release_targe
 	return status;
 }
 
+/* What cannot be noted is not begun: on a full disk each attempt would deliver to the same recipients again. */
+static int release_check_note(struct release *r)
+{
+	int status = hold_can_save(r->entry);
+	if (status < 0) {
+		release_say(r, "stays held: what is delivered could not be noted: %s", strerror(-status));
+		release_fail(r, EX_IOERR);
+	}
+	return status;
+}
+
 TASK_FN static int release_deliver_all(struct release *r)
 {
-	int status = 0;
+	/* The last one need not be noted: its message is gone then, which takes no room. */
+	int status = r->targets && r->targets->next ? release_check_note(r) : 0;
 	for (struct release_target *t = r->targets; t && status == 0; t = t->next)
 		if (!t->tried)
 			status = release_deliver(r, t);

@@ -68,12 +68,13 @@ class Place:
             c.cmd('QUIT', 221)
         return re.fullmatch(r'2\.0\.0 Ok: queued as (\S+)', text)[1]
 
-    def start(self, *words, user=None):
-        return subprocess.Popen([BINARY, '-c', self.folder + '/gatepost.conf', 'hold', *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, user=user)
+    def start(self, *words, user=None, file_size=None):
+        limit = ['prlimit', '--fsize=%d' % file_size] if file_size else []
+        return subprocess.Popen(limit + [BINARY, '-c', self.folder + '/gatepost.conf', 'hold', *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, user=user)
 
-    def hold(self, *words, code=0, user=None):
+    def hold(self, *words, code=0, user=None, file_size=None):
         """What it prints: bytes."""
-        p = self.start(*words, user=user)
+        p = self.start(*words, user=user, file_size=file_size)
         out, err = p.communicate(timeout=PATIENCE)
         self.err = err.decode()
         assert p.returncode == code, (p.returncode, out, self.err)
@@ -255,6 +256,20 @@ def test_one_hop_down_then_up(folder):
         assert p.hold('release', held).decode() == held + ': <c@example.com> delivered to two: 250 2.0.0 saved\n'
         assert len(p.one.messages) == 1 and p.two.messages == p.one.messages
         assert p.hold('list') == b'nothing is held\n'
+
+
+def test_release_with_a_full_disk(folder):
+    """What cannot be noted is not delivered, or each attempt would deliver it again; the last recipient needs no note."""
+    with Place(folder) as p:
+        held, alone = p.send('b@example.org', 'c@example.com'), p.send('b@example.org')
+        for _ in range(2):
+            p.hold('release', held, code=74, file_size=100)
+            assert p.err == held + ': stays held: what is delivered could not be noted: No space left on device\n'
+        assert not p.one.messages and not p.two.messages
+        p.hold('release', alone, file_size=100)
+        assert p.ids() == [held]
+        p.hold('release', held)
+        assert len(p.one.messages) == 2 and len(p.two.messages) == 1 and p.ids() == []
 
 
 def test_alias_and_fail_over(folder):
