@@ -315,7 +315,8 @@ static void play_config(struct play *p, const struct play_script *script)
 	c->hostname = p->params->hostname;
 	c->client_names = false;
 	c->script = (struct smtpd_script){ .ops = &script_ops, .script = script };
-	/* Its patience with clients is not what is tried here. */
+	/* What it puts up with from clients is not what is tried here. */
+	c->size_max = 0;
 	c->error_delay = 0;
 	c->hard_errors = c->soft_errors = c->junk_max = UINT32_MAX;
 	p->anybody[0].family = AF_INET;

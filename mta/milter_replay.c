@@ -58,9 +58,11 @@ static void replay_note_answer(struct replay_answers *a, const struct milter_rec
 /* What the recording says came back.  Faults that are not of the wire are our own opinion. */
 static void replay_note_recorded(struct replay *r, const struct milter_record_entry *e)
 {
-	bool of_wire = e->kind != MILTER_RECORD_FAULT || bytes_eq(e->data, hung_up.data) || bytes_eq(e->data, too_late.data);
+	/* Which of the deadlines it was that passed makes no difference to the milter. */
+	bool late = e->kind == MILTER_RECORD_FAULT && bytes_starts(e->data, BYTES("timeout: "));
+	bool of_wire = e->kind != MILTER_RECORD_FAULT || bytes_eq(e->data, hung_up.data) || late;
 	if (of_wire)
-		replay_note_answer(&r->was, e);
+		replay_note_answer(&r->was, late ? &too_late : e);
 }
 
 static void replay_heard(struct replay *r, const struct milter_record_entry *e)

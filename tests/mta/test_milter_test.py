@@ -234,6 +234,13 @@ def test_eml_with_a_large_header_and_body(milter):
     assert read(milter, 'out').endswith(b'X-Latin: \xe9\r\nX-New: 1\r\n\r\n' + b'0123456789abcdef\r\n' * 20000)
 
 
+def test_eml_larger_than_servers_take(milter):
+    """How much a listener takes is not what is tried."""
+    text = b'Subject: x\n\n' + b'0123456789abcde\n' * (52 << 16)
+    run = milter('--eml', write(milter, 'x.eml', text), rules=['MAIL * -> accept']).ended(0)
+    run.has('S: 250 2.0.0 Ok: taken by milter-test').lacks('S: 552')
+
+
 def test_eml_that_is_not_there(milter):
     milter('--eml', 'none.eml').ended(os.EX_NOINPUT, 'gatepost: none.eml: No such file or directory\n')
 
@@ -363,7 +370,7 @@ def test_a_recording_against_a_milter_that_decides_otherwise(milter):
     run.has('-<- continue', '+<- reject', 'it decided otherwise: the rest is not played', '== closed').lacks('-> RCPT')
 
 
-@pytest.mark.parametrize('rule', ['MAIL * -> close', 'MAIL * -> hang', 'MAIL * -> raw 00000001', 'MAIL * -> raw 000000017a', 'HEADER * -> reject',
+@pytest.mark.parametrize('rule', ['MAIL * -> close', 'HELO * -> hang', 'MAIL * -> hang', 'MAIL * -> raw 00000001', 'MAIL * -> raw 000000017a', 'HEADER * -> reject',
                                   'CONNECT * -> tempfail', 'EOM * -> close', 'BODY * -> add "X: y"'])
 def test_a_fault_is_recorded_and_found_again(milter, rule):
     patience = '3' if 'hang' in rule or '00000001' in rule[-8:] else '30'
