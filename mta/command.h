@@ -17,4 +17,7 @@ int command_bad_usage(void);
 /* command_hold.c */
 int command_hold(const struct command_line *l);
 
+/* command_table.c */
+int command_table(const struct command_line *l);
+
 #endif

@@ -185,7 +185,7 @@ static void *define_policy(struct reader *r, cfg_t *s, const char *name, struct 
 
 /* ---- table ---- */
 
-static const struct table_ops *const table_kinds[] = {
+const struct table_ops *const table_kinds[] = {
 	&table_tcp, &table_socketmap, &table_inline, &table_texthash, &table_hash, &table_btree, &table_cidr, &table_pcre, &table_regexp,
 	&table_static, NULL,
 };

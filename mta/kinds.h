@@ -7,6 +7,7 @@
 
 #include "mta/config.h"
 #include "mta/reader.h"
+#include "tcp_table/table.h"
 
 struct kind {
 	const char *section;            /* "milter" */
@@ -17,5 +18,7 @@ struct kind {
 };
 extern const struct kind kinds[];
 extern const unsigned kind_count;
+/* Every kind of table, for table_open(). */
+extern const struct table_ops *const table_kinds[];
 
 #endif

@@ -19,6 +19,8 @@ static const char usage[] = "usage: gatepost [-c FILE] serve [-d]    accept mail
 			    "       gatepost [-c FILE] hold show [-H | -m] ID...            -H: envelope and header; -m: the message alone\n"
 			    "       gatepost [-c FILE] hold release [--gates] ID...|ALL     deliver it; --gates: if they have nothing against it now\n"
 			    "       gatepost [-c FILE] hold remove ID...|ALL                throw it away\n"
+			    "       gatepost [-c FILE] table get [option...] MAP KEY...|-    what it has, as postmap -q\n"
+			    "       gatepost [-c FILE] table dump [option...] MAP            all of it, as postmap -s\n"
 			    "       gatepost version\n";
 
 static void print_lines(FILE *to, const struct buf *text)
@@ -121,7 +123,8 @@ static const struct {
 	const char *name;
 	int (*run)(const struct command_line *l);
 } commands[] = {
-	{ "serve", command_serve }, { "check", command_check }, { "hold", command_hold }, { "milter-test", command_milter_test },
+	{ "serve", command_serve }, { "check", command_check }, { "hold", command_hold }, { "table", command_table },
+	{ "milter-test", command_milter_test },
 	{ "version", command_version },
 };
 

@@ -13,6 +13,7 @@ struct table {
 	void *state;
 	char *name;             /* as in gatepost.conf */
 	char *delimiters;
+	bool fold_key;
 };
 
 static const struct table_ops *table_kind(const struct table_ops *const *kinds, struct bytes type)
@@ -52,7 +53,8 @@ int table_open(const struct table_ops *const *kinds, struct bytes map, const str
 		return r;
 	struct table *t = NEW(struct table);
 	*t = (struct table){
-		.ops = ops, .state = state, .name = mem_strdup(name), .delimiters = mem_strdup(o->delimiters ? o->delimiters : "+")
+		.ops = ops, .state = state, .name = mem_strdup(name), .delimiters = mem_strdup(o->delimiters ? o->delimiters : "+"),
+		.fold_key = ops->fold_key && !o->keep_case
 	};
 	*ret = t;
 	return 0;
@@ -115,7 +117,7 @@ TASK_FN int table_get(struct table *t, struct bytes key, struct buf *ret, struct
 		buf_add_str(err, "the key holds NUL");
 		return -EINVAL;
 	}
-	if (t->ops->fold_key) {
+	if (t->fold_key) {
 		table_fold(key, &folded);
 		key = buf_bytes(&folded);
 	}
@@ -134,5 +136,24 @@ TASK_FN int table_find(struct table *t, enum table_use use, struct bytes key, st
 	while (r == 0 && table_keys_next(&keys, &next))
 		r = table_get(t, next, ret, err);
 	table_keys_fini(&keys);
+	return r;
+}
+
+int table_each(struct table *t, table_entry_fn *fn, void *arg, struct buf *err)
+{
+	if (t->ops->each)
+		return t->ops->each(t->state, fn, arg, err);
+	buf_printf(err, "a table of type %s cannot be listed", t->ops->type);
+	return -EOPNOTSUPP;
+}
+
+int table_each_string(const struct strmap *entries, table_entry_fn *fn, void *arg)
+{
+	const struct strmap_entry *e;
+	size_t i = 0;
+	int r = 0;
+
+	while (r == 0 && (e = strmap_next(entries, &i)))
+		r = fn(arg, bytes_make(e->key, e->key_len), bytes_of(e->value));
 	return r;
 }

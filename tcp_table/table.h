@@ -7,6 +7,7 @@
 #define GATEPOST_TCP_TABLE_TABLE_H
 
 #include "lib/base/buf.h"
+#include "lib/base/strmap.h"
 #include "lib/run/task.h"
 
 struct table;
@@ -17,9 +18,13 @@ struct table_options {
 	int64_t idle_timeout;   /* 0: default */
 	size_t reply_max;       /* 0: default (tcp 4096, socketmap 100000) */
 	unsigned connections;   /* at once, to a server; 0: default (16) */
+	bool keep_case;         /* keys are asked for as they are, whatever the kind */
 	const char *delimiters; /* between user and extension, any of them (recipient_delimiter); NULL: "+"; "": addresses have none */
 	const struct table_ops *const *kinds;   /* set by table_open(): for tables that are made of others */
 };
+
+/* One entry of a table; not 0 ends the walk. */
+typedef int table_entry_fn(void *arg, struct bytes key, struct bytes value);
 
 /* What a kind of table must do. */
 struct table_ops {
@@ -34,6 +39,9 @@ struct table_ops {
 	 * said for "cannot tell". */
 	int (*get)(void *state, struct bytes key, struct buf *ret, struct buf *err);
 	int (*ask)(void *state, struct bytes key, struct buf *ret, struct buf *err) TASK_PTR;
+	/* Optional: all entries, as they are kept, in an order of the kind's own.  Blocks; not in a task.  0, what FN said, or -errno with a
+	 * sentence in ERR. */
+	int (*each)(void *state, table_entry_fn *fn, void *arg, struct buf *err);
 };
 
 /* Opens MAP ("type:spec") with the kinds in the NULL-terminated list KINDS. */
@@ -45,6 +53,13 @@ const char *table_name(const struct table *t);
 /* Looks KEY up.  1: found, the value appended to RET; 0: no; -errno: cannot tell (ERR says why).  -ECANCELED and -ETIMEDOUT are the task's own:
  * a server that takes too long is -EAGAIN.  The empty key is in no table.  Cached answers and changed files are the table's own business. */
 TASK_FN int table_get(struct table *t, struct bytes key, struct buf *ret, struct buf *err) __attribute__((warn_unused_result));
+
+/* Calls FN for each entry.  0, what FN said, or -errno with a sentence in ERR: -EOPNOTSUPP for kinds that cannot tell what they have.  Blocks; not in
+ * a task. */
+int table_each(struct table *t, table_entry_fn *fn, void *arg, struct buf *err) __attribute__((warn_unused_result));
+
+/* The each() of kinds that hold C strings in a map. */
+int table_each_string(const struct strmap *entries, table_entry_fn *fn, void *arg) __attribute__((warn_unused_result));
 
 /* The keys Postfix would try, most specific first, for one use: docs/tables.md has the lists.  Calls table_get() until one is found. */
 enum table_use {

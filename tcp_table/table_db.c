@@ -242,6 +242,41 @@ static int db_get(void *state, struct bytes key, struct buf *ret, struct buf *er
 	return r;
 }
 
+/* ---- all of it ---- */
+
+/* Each step is a lookup under the one lock: nobody writes meanwhile. */
+static int db_walk(const struct db_table *t, table_entry_fn *fn, void *arg)
+{
+	DBT key = { .flags = 0 }, value = { .flags = 0 };
+	DBC *cursor;
+	int r = t->db->cursor(t->db, NULL, &cursor, 0);
+	int said = 0;
+
+	if (r != 0)
+		return db_errno(r);
+	while (said == 0 && (r = cursor->get(cursor, &key, &value, DB_NEXT)) == 0)
+		said = fn(arg, bytes_make(key.data, strnlen(key.data, key.size)), bytes_make(value.data, strnlen(value.data, value.size)));
+	cursor->close(cursor);
+	return r == 0 || r == DB_NOTFOUND ? said : db_errno(r);
+}
+
+static int db_each(void *state, table_entry_fn *fn, void *arg, struct buf *err)
+{
+	struct db_table *t = state;
+
+	pthread_mutex_lock(&t->mutex);
+	int r = db_ready(t);
+	if (r == 0) {
+		ASSERT(t->db);
+		r = db_walk(t, fn, arg);
+		db_unlock(t->fd);
+	}
+	pthread_mutex_unlock(&t->mutex);
+	if (r < 0)
+		buf_printf(err, "%s: %s", t->path, strerror(-r));
+	return r;
+}
+
 /* ---- a table ---- */
 
 static void db_close(void *state)
@@ -293,8 +328,10 @@ static int db_open_btree(struct bytes spec, const struct table_options *o, void 
 }
 
 const struct table_ops table_hash = {
-	.type = "hash", .blocks = true, .fold_key = true, .open = db_open_hash, .close = db_close, .get = db_get
+	.type = "hash", .blocks = true, .fold_key = true, .open = db_open_hash, .close = db_close, .get = db_get,
+	.each = db_each
 };
 const struct table_ops table_btree = {
-	.type = "btree", .blocks = true, .fold_key = true, .open = db_open_btree, .close = db_close, .get = db_get
+	.type = "btree", .blocks = true, .fold_key = true, .open = db_open_btree, .close = db_close, .get = db_get,
+	.each = db_each
 };

@@ -258,3 +258,11 @@ TASK_FN int table_file_ask(void *state, struct bytes key, struct buf *ret, struc
 	table_file_content_unref(f->kind, &c);
 	return r;
 }
+
+int table_file_each(void *state, table_entry_fn *fn, void *arg, struct buf *err)
+{
+	const struct table_file *f = state;
+
+	(void)err;
+	return f->kind->each(f->content->parsed, fn, arg);
+}

@@ -19,6 +19,7 @@ struct table_file_kind {
 	void (*unload)(void *content);
 	/* As table_ops.get(). */
 	int (*get)(const void *content, struct bytes key, struct buf *ret, struct buf *err);
+	int (*each)(const void *content, table_entry_fn *fn, void *arg);        /* optional */
 	bool slow;              /* get() may take long, or much stack: it runs in the thread pool too */
 };
 
@@ -27,6 +28,7 @@ extern const struct table_file_kind texthash_kind, cidr_kind, pcre_kind, regexp_
 /* For the kind's open(); ask and close are its methods. */
 int table_file_open(const struct table_file_kind *kind, struct bytes path, void **ret_state, struct buf *err) __attribute__((warn_unused_result));
 TASK_FN int table_file_ask(void *state, struct bytes key, struct buf *ret, struct buf *err);
+int table_file_each(void *state, table_entry_fn *fn, void *arg, struct buf *err);       /* for kinds that have it */
 void table_file_close(void *state);
 
 #endif

@@ -133,6 +133,14 @@ static int inline_get(void *state, struct bytes key, struct buf *ret, struct buf
 	return 1;
 }
 
+static int inline_each(void *state, table_entry_fn *fn, void *arg, struct buf *err)
+{
+	const struct inline_table *t = state;
+
+	(void)err;
+	return table_each_string(&t->entries, fn, arg);
+}
+
 const struct table_ops table_inline = {
-	.type = "inline", .fold_key = true, .open = inline_open, .close = inline_close, .get = inline_get
+	.type = "inline", .fold_key = true, .open = inline_open, .close = inline_close, .get = inline_get, .each = inline_each
 };

@@ -82,8 +82,14 @@ static int texthash_get(const void *content, struct bytes key, struct buf *ret, 
 	return 1;
 }
 
+static int texthash_each(const void *content, table_entry_fn *fn, void *arg)
+{
+	const struct texthash *t = content;
+	return table_each_string(&t->entries, fn, arg);
+}
+
 const struct table_file_kind texthash_kind = {
-	.type = "texthash", .load = texthash_load, .unload = texthash_unload, .get = texthash_get
+	.type = "texthash", .load = texthash_load, .unload = texthash_unload, .get = texthash_get, .each = texthash_each
 };
 
 static int texthash_open(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)
@@ -93,5 +99,6 @@ static int texthash_open(struct bytes spec, const struct table_options *o, void 
 }
 
 const struct table_ops table_texthash = {
-	.type = "texthash", .fold_key = true, .open = texthash_open, .close = table_file_close, .ask = table_file_ask
+	.type = "texthash", .fold_key = true, .open = texthash_open, .close = table_file_close, .ask = table_file_ask,
+	.each = table_file_each
 };

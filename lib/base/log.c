@@ -21,6 +21,8 @@ static struct {
 	bool syslog;
 	void (*capture)(void *arg, enum log_level level, struct bytes line);
 	void *capture_arg;
+	void (*tell)(void *arg, enum log_level level, const char *text);
+	void *tell_arg;
 } log_sink = { .most = LOG_LEVEL_INFO };
 
 static _Thread_local struct {
@@ -274,11 +276,22 @@ void log_msg(enum log_level level, const char *event, const char *fmt, ...)
 	struct log_line l;
 	va_list ap;
 
-	log_begin(&l, level, event);
 	va_start(ap, fmt);
-	log_vprintf(&l, "msg", fmt, ap);
+	if (log_sink.tell) {
+		vsnprintf(log_here.value, sizeof log_here.value, fmt, ap);
+		log_sink.tell(log_sink.tell_arg, level, log_here.value);
+	} else {
+		log_begin(&l, level, event);
+		log_vprintf(&l, "msg", fmt, ap);
+		log_end(&l);
+	}
 	va_end(ap);
-	log_end(&l);
+}
+
+void log_tell(void (*fn)(void *arg, enum log_level level, const char *text), void *arg)
+{
+	log_sink.tell = fn;
+	log_sink.tell_arg = arg;
 }
 
 void log_capture(void (*fn)(void *arg, enum log_level level, struct bytes line), void *arg)

@@ -46,6 +46,8 @@ void log_msg(enum log_level level, const char *event, const char *fmt, ...) __at
 #define log_info(event, ...) log_msg(LOG_LEVEL_INFO, event, __VA_ARGS__)
 #define log_debug(event, ...) (log_wanted(LOG_LEVEL_DEBUG) ? log_msg(LOG_LEVEL_DEBUG, event, __VA_ARGS__) : (void)0)
 
+/* For commands at a terminal: the text of each log_msg() goes to FN, and no line is made of it; NULL restores. */
+void log_tell(void (*fn)(void *arg, enum log_level level, const char *text), void *arg);
 /* For tests: every finished line goes to FN instead; NULL restores. */
 void log_capture(void (*fn)(void *arg, enum log_level level, struct bytes line), void *arg);
 
