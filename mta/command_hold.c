@@ -40,12 +40,14 @@ struct hold_verb {
 
 /* ---- saying things ---- */
 
-/* What a peer made up must not play with a terminal. */
+/* What a peer made up must not play with a terminal: U+0080 to U+009F are control characters too, be they UTF-8 or not. */
 static void print_safe(FILE *to, struct bytes text)
 {
+	bool utf8 = bytes_utf8(text);
 	for (size_t i = 0; i < text.n; i++) {
 		unsigned char c = (unsigned char)text.p[i];
-		putc(c < 32 || c == 127 ? '?' : c, to);
+		bool high = c >= 0x80 && c < 0xa0 && (!utf8 || text.p[i - 1] == '\xc2');
+		putc(c < 32 || c == 127 || high ? '?' : c, to);
 	}
 }
 
@@ -508,7 +510,10 @@ int command_hold(const struct command_line *l)
 	}
 	config_free(&c.config);
 	arena_fini(&c.arena);
-	if (fflush(stdout) && c.code == EX_OK)
-		c.code = EX_IOERR;
+	/* Who shows a message to a file and then removes it must know that the file has it; an earlier write may be what failed. */
+	if (fflush(stdout) || ferror(stdout)) {
+		fputs("gatepost: the standard output cannot be written\n", stderr);
+		c.code = c.code ? c.code : EX_IOERR;
+	}
 	return c.code;
 }

@@ -199,6 +199,26 @@ def test_large(folder):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root can become somebody else')
+@pytest.mark.parametrize('size', [10, 3 << 20])
+def test_shown_to_a_full_disk(folder, size):
+    """Who keeps a copy and removes the message must know that there is no copy."""
+    with Place(folder) as p:
+        held = p.send(content=b'Subject: x\r\n\r\n' + b'0123456789abcd\r\n' * (size >> 4))
+        with open('/dev/full', 'wb') as full:
+            r = subprocess.run([BINARY, '-c', folder + '/gatepost.conf', 'hold', 'show', '-m', held], stdout=full, stderr=subprocess.PIPE)
+        assert (r.returncode, r.stderr) == (74, b'gatepost: the standard output cannot be written\n')
+
+
+def test_nothing_plays_with_the_terminal(folder):
+    with Place(folder, rules=(r'EOM -> quarantine "a\xc2\x9b31m\xc3\x9b \x1b[1m" ; continue',)) as p:
+        p.send()
+        assert p.hold('list').endswith(b'm: a\xc2?31m\xc3\x9b ?[1m\n')
+        p.milters['m'].rules[:] = []
+        p.milters['m'].rule(r'EOM -> quarantine "\x9b31m\xe9" ; continue')
+        p.send()
+        assert p.hold('list').endswith(b'm: ?31m\xe9\n')
+
+
 def test_whose_it_is(folder):
     nobody = pwd.getpwnam('nobody')
     os.mkdir(folder + '/spool')
