@@ -45,8 +45,8 @@ static int write_file(const char *name, struct bytes content)
 {
 	FILE *f = strcmp(name, "-") == 0 ? stdout : fopen(name, "we");
 	bool written = f && (content.n == 0 || fwrite(content.p, 1, content.n, f) == content.n);
-	if (f && f != stdout)
-		written &= fclose(f) == 0;
+	if (f)
+		written &= (f == stdout ? fflush(f) : fclose(f)) == 0;
 	if (!written)
 		fprintf(stderr, "gatepost: %s: %s\n", name, strerror(errno));
 	return written ? EX_OK : EX_CANTCREAT;

@@ -87,7 +87,6 @@ static int take_timeout(struct milter_test *t, const char *value)
 {
 	char *end;
 	double seconds = strtod(value, &end);
-	t->params_given = true;
 	if (*end || end == value || !(seconds >= 0.001 && seconds <= 86400))
 		return refuse("timeout", value, "a number of seconds");
 	t->timeout = (int64_t)(seconds * 1e9);
@@ -192,13 +191,13 @@ static int check_options(const struct milter_test *t)
 	if (t->dialogue && (t->eml || t->from || t->to_count || t->helo))
 		return conflict("--dialogue says all that the client says: --eml, --from, --to and --helo have no place beside it");
 	if (t->replay && (message || t->eml || t->dialogue || t->from || t->to_count || t->helo || t->client || t->auth || t->tls.protocol ||
-			     t->output || t->params.compat || t->params.protocol))
+			     t->output || t->params_given))
 		return conflict("--replay says all that is said: of the options only --timeout, --record and --full go with it");
 	if (t->replay)
 		return !t->target || milter_options_socket(t->target) ? EX_OK : conflict("--replay needs the milter's socket, not a name");
 	if (!t->target)
 		return conflict("which milter?  A socket such as unix:/run/milter.sock, or the name of a milter of gatepost.conf");
-	if (t->params_given && !milter_options_socket(t->target))
+	if ((t->params_given || t->timeout) && !milter_options_socket(t->target))
 		return conflict("--compat, --protocol, --timeout and --macros are told by gatepost.conf when the milter is named");
 	return EX_OK;
 }

@@ -20,7 +20,7 @@ struct milter_test {
 	struct tls_info tls;
 	/* the milter, when it is named by its socket */
 	struct milter_params params;
-	bool params_given;
+	bool params_given;              /* other than a timeout */
 	/* what becomes of it */
 	const char *record, *replay, *output;
 	bool full;

@@ -148,6 +148,9 @@ def test_the_message_may_be_the_output(milter):
     run = milter('--output', '-')
     assert run.code == 0 and run.lines[0].startswith('Received: from client.example.org') and run.lines[-1].startswith('This message was made')
     assert '-> EOM' in run.err
+    with open('/dev/full', 'wb') as full:
+        r = subprocess.run([BINARY, 'milter-test', '--output', '-', milter.actor.endpoint], stdout=full, stderr=subprocess.PIPE)
+    assert r.returncode == os.EX_CANTCREAT and r.stderr.endswith(b'gatepost: -: No space left on device\n')
 
 
 # ---- faults ----
@@ -195,6 +198,9 @@ def test_nobody_listens(milter):
     (['--eml', 'x', '--body', 'y', 'unix:/x'], '--header and --body are of a message'),
     (['--dialogue', 'x', '--from', 'y', 'unix:/x'], '--dialogue says all that the client says'),
     (['--replay', 'x', '--from', 'y'], '--replay says all that is said'),
+    (['--replay', 'x', '--macros', 'mail=i', 'unix:/x'], '--replay says all that is said'),
+    (['--replay', 'x', '--compat', 'full', 'unix:/x'], '--replay says all that is said'),
+    (['--timeout', '3', 'name'], 'are told by gatepost.conf'),
     (['--replay', 'x', 'name'], '--replay needs the milter\'s socket'),
     (['--compat', 'full', 'name'], 'are told by gatepost.conf'),
     (['--bogus', 'unix:/x'], 'unrecognized option'),
