@@ -99,6 +99,7 @@ void table_command_close(struct table_command *c)
 {
 	if (!c->config)
 		table_close(&c->table);
+	c->table = NULL;
 	config_free(&c->config);
 }
 
