@@ -294,7 +294,8 @@ static void show_envelope(const struct held *h)
 /* As it would be delivered; its header with the empty line that ends it when that is all that is wanted. */
 static int show_message(const struct hold_command *c, const struct hold_entry *e)
 {
-	const struct mail_limits limits = { .memory_max = HOLD_PIECE, .spool = c->config->spool };
+	/* All in memory: a full or broken spool is when one wants to see what it holds. */
+	const struct mail_limits limits = { .spool = NULL };
 	struct mail_cursor at = { 0 };
 	struct buf scratch = { 0 };
 	struct bytes piece;

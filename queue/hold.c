@@ -346,7 +346,8 @@ static int hold_lock_fd(int fd)
 
 static int hold_open_in(int folder, const char *id, bool lock, int *ret_fd)
 {
-	int fd = hold_open_file(folder, id, ".eml", O_RDWR);
+	/* What is looked at may be on a disk that cannot be written any more. */
+	int fd = hold_open_file(folder, id, ".eml", lock ? O_RDWR : O_RDONLY);
 	if (fd < 0 && fd != -ENOENT)
 		return fd;
 	int r = fd < 0 || !lock ? 0 : hold_lock_fd(fd);

@@ -209,6 +209,13 @@ def test_shown_to_a_full_disk(folder, size):
         assert (r.returncode, r.stderr) == (74, b'gatepost: the standard output cannot be written\n')
 
 
+def test_shown_from_a_full_spool(folder):
+    with Place(folder) as p:
+        body = b'\r\n\r\n' + b'0123456789abcd\r\n' * 20000
+        held = p.send(content=b'Subject: x' + body)
+        assert p.hold('show', '-m', held, file_size=100).endswith(body)
+
+
 def test_nothing_plays_with_the_terminal(folder):
     with Place(folder, rules=(r'EOM -> quarantine "a\xc2\x9b31m\xc3\x9b \x1b[1m" ; continue',)) as p:
         p.send()
