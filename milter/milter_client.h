@@ -37,6 +37,7 @@ struct milter_config {
 struct milter_socket {
 	enum milter_reuse { MILTER_REUSE_UNTRIED, MILTER_REUSE_ASKED, MILTER_REUSE_WORKS, MILTER_REUSE_FAILS } reuse;
 	int64_t again_at;               /* when ASKED and FAILS become UNTRIED */
+	unsigned failures;              /* since it last worked: each doubles the time until it is tried again */
 };
 
 /* What lasts as long as a connection: it may serve several sessions, one after another. */

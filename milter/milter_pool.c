@@ -11,13 +11,17 @@
  *	OpenDKIM	remembers in what xxfi_close frees that it negotiated SMFIP_HDR_LEADSPC, and after QUIT_NC writes its fields without the blank
  *			and takes ours for one too many.  So a filter on libmilter that negotiated anything but events to be left out, which is what
  *			libmilter does for a filter without a say in it, is told QUIT.
+ *	others		that are written by hand may not know QUIT_NC and yet answer each CONNECT: what they remember of the last client (who is
+ *			authenticated!) would be held against the next one.  Or they answer whatever they do not know with "continue", and
+ *			each answer behind it would be taken for the next one.  libmilter, which knows it, ignores a second CONNECT.
  *	rspamd		takes QUIT_NC anywhere.  It answers nothing before the end of a message, so only a new negotiation, which it does
  *			answer, shows that it is there.
  *
- * So each socket is tried once, by a session that has ended, while nobody waits: a filter that answers CONNECT (or HELO) is told of a client that
- * does not exist, localhost, as a filter for mail from elsewhere than SMTP is in Postfix (M44), and its answer proves that
- * it stands QUIT_NC in the states above.  A filter that answers neither is offered a new negotiation, each time: its connection is kept when it
- * has agreed again.  Who hangs up, is silent or talks nonsense gets QUIT again for some minutes.
+ * So each socket is tried once, by a session that has ended, while nobody waits: a filter that answers CONNECT is told twice of a client that
+ * does not exist, localhost, as a filter for mail from elsewhere than SMTP is in Postfix (M44).  One answer, and silence behind it, proves that
+ * it stands QUIT_NC in the states above.  A filter that does not answer is offered a new negotiation, each time: its connection is kept when it
+ * has agreed again.  Who hangs up, is silent, says too much or talks nonsense gets QUIT again for some minutes, and each time that this happens for
+ * twice as long: also if it was down meanwhile, since the question itself may be what it cannot bear.
  */
 #include "milter/milter_pool.h"
 
@@ -28,8 +32,9 @@
 #include <stdio.h>
 
 #define REUSE_PATIENCE SECONDS(5)               /* for an answer that nobody waits for */
-#define REUSE_REST SECONDS(300)                 /* before a filter that does not stand it is tried again */
-enum { REUSE_ANSWER_MAX = 64 * 1024 };
+#define REUSE_SILENCE SECONDS(1)                /* in which one answer too many must have come */
+#define REUSE_REST SECONDS(300)                 /* before a filter that does not stand it is tried again; doubled each time */
+enum { REUSE_ANSWER_MAX = 64 * 1024, REUSE_DOUBLED_MAX = 8 };
 
 static struct milter_socket *milter_pool_socket(const struct pool_conn *conn)
 {
@@ -152,12 +157,24 @@ int milter_pool_take(struct milter_client *c)
 	return 0;
 }
 
-static void milter_pool_note_reuse(struct milter_socket *s, const struct pool_conn *conn, bool works)
+/* Those that were kept at the same time may all fail: that counts once. */
+static void milter_pool_note_state(struct milter_socket *s, bool works)
+{
+	if (works) {
+		s->reuse = MILTER_REUSE_WORKS;
+		s->failures = 0;
+	} else if (s->reuse != MILTER_REUSE_FAILS) {
+		s->reuse = MILTER_REUSE_FAILS;
+		s->again_at = run_now() + (REUSE_REST << s->failures);
+		s->failures += s->failures < REUSE_DOUBLED_MAX;
+	}
+}
+
+static void milter_pool_note_reuse(const struct pool_conn *conn, bool works)
 {
 	const struct milter_config *c = conn->owner;
 	struct log_line l;
-	s->reuse = works ? MILTER_REUSE_WORKS : MILTER_REUSE_FAILS;
-	s->again_at = run_now() + REUSE_REST;
+	milter_pool_note_state(milter_pool_socket(conn), works);
 	if (!log_wanted(LOG_LEVEL_DEBUG))
 		return;
 	log_begin(&l, LOG_LEVEL_DEBUG, "milter-reuse");
@@ -169,12 +186,12 @@ static void milter_pool_note_reuse(struct milter_socket *s, const struct pool_co
 
 bool milter_pool_was_dead(struct milter_client *c, int r)
 {
-	if (!c->conn || !c->conn->kept || c->answered)
+	if (!c->conn || !c->conn->kept)
 		return false;
-	/* It may have been silent for another reason.  But if it was for this one, the next session shall not wait as long. */
-	if (r == -ETIMEDOUT)
-		milter_pool_note_reuse(milter_pool_socket(c->conn), c->conn, false);
-	if (r != -ENODATA && r != -EPIPE && r != -ECONNRESET && r != -ETIMEDOUT)
+	/* It may have been silent, or said what it should not, for another reason.  But if it was for this one, the next session shall not suffer as well. */
+	if (r == -EPROTO || (r == -ETIMEDOUT && !c->answered))
+		milter_pool_note_reuse(c->conn, false);
+	if (c->answered || (r != -ENODATA && r != -EPIPE && r != -ECONNRESET && r != -ETIMEDOUT))
 		return false;
 	pool_distrust(c->conn);
 	return r != -ETIMEDOUT;
@@ -182,23 +199,19 @@ bool milter_pool_was_dead(struct milter_client *c, int r)
 
 /* ---- giving back ---- */
 
-/* What a filter with these terms can be asked to show that it stands QUIT_NC: an event that it answers, or the negotiation. */
+/* What a filter with these terms can be asked to show that it stands QUIT_NC.  (For one that has no use for CONNECT libmilter answers.) */
 static char milter_pool_question(const struct milter_terms *t)
 {
-	if (!(t->protocol & (SMFIP_NOCONNECT | SMFIP_NR_CONN)))
-		return SMFIC_CONNECT;
-	return t->protocol & (SMFIP_NOHELO | SMFIP_NR_HELO) ? SMFIC_OPTNEG : SMFIC_HELO;
+	return t->protocol & SMFIP_NR_CONN ? SMFIC_OPTNEG : SMFIC_CONNECT;
 }
 
 static void milter_pool_put_question(struct milter_client *c, char question)
 {
 	const struct milter_peer nobody = { .name = BYTES("localhost"), .family = SMFIA_INET, .address = BYTES("127.0.0.1") };
-	if (question == SMFIC_CONNECT)
-		milter_codec_put_connect(&c->out, &nobody);
-	else if (question == SMFIC_HELO)
-		milter_codec_put_text(&c->out, SMFIC_HELO, BYTES("localhost"));
-	else
+	if (question == SMFIC_OPTNEG)
 		milter_codec_negotiate(&c->out, &c->config->offer);
+	for (unsigned n = 0; question == SMFIC_CONNECT && n < 2; n++)
+		milter_codec_put_connect(&c->out, &nobody);
 }
 
 /* Has the filter nothing to remember of the negotiation? */
@@ -243,6 +256,12 @@ TASK_FN static bool milter_pool_say(struct milter_client *c, char question, bool
 	return milter_client_send(c, c->out.n, BYTES(""), SECONDS(1)) == 0;
 }
 
+static void milter_pool_note_asked(struct milter_socket *s)
+{
+	s->reuse = MILTER_REUSE_ASKED;
+	s->again_at = run_now() + 2 * REUSE_PATIENCE;
+}
+
 bool milter_pool_give(struct milter_client *c, bool after_end)
 {
 	char question = milter_pool_question(&c->terms);
@@ -260,7 +279,7 @@ bool milter_pool_give(struct milter_client *c, bool after_end)
 	buf_fini(&c->out);
 	bond->quit_due = true;
 	if (bond->owed && question && question != SMFIC_OPTNEG)
-		*s = (struct milter_socket){ MILTER_REUSE_ASKED, run_now() + 2 * REUSE_PATIENCE };
+		milter_pool_note_asked(s);
 	if (bond->owed)
 		pool_give_asked(&c->conn, REUSE_PATIENCE);
 	else
@@ -272,10 +291,12 @@ bool milter_pool_give(struct milter_client *c, bool after_end)
 
 /* ---- its answer ---- */
 
-/* 0: all is answered, keep it; 1: it works, but this one has served its turn; -EAGAIN: more is to come; else it does not work. */
+/* 0: all is answered, keep it; -EAGAIN: more is to come; else it does not work. */
 static int milter_pool_judge(struct milter_bond *bond, const struct milter_config *c, struct bytes frame)
 {
 	const char *why;
+	if (bond->owed == 0) /* an answer to the second CONNECT, or to QUIT_NC */
+		return -EPROTO;
 	if (bond->question == SMFIC_OPTNEG)
 		return milter_client_agree(c, frame, bond, &why);
 	struct milter_reply reply;
@@ -286,9 +307,7 @@ static int milter_pool_judge(struct milter_bond *bond, const struct milter_confi
 		return -EAGAIN;
 	if (reply.kind->class != MILTER_VERDICT)
 		return -EPROTO;
-	if (--bond->owed > 0)
-		return -EAGAIN;
-	return bond->question != SMFIC_UNKNOWN;
+	return --bond->owed > 0 || bond->question == SMFIC_CONNECT ? -EAGAIN : 0;
 }
 
 static int milter_pool_hear(struct pool_conn *conn)
@@ -308,7 +327,15 @@ static int milter_pool_hear(struct pool_conn *conn)
 		if (r != -EAGAIN)
 			return r >= 0 && bond->answer.n > all ? -EPROTO : r;
 		buf_consume(&bond->answer, all);
+		if (bond->owed == 0)
+			conn->answer_at = run_now() + REUSE_SILENCE;
 	}
+}
+
+/* Its CONNECTs having been answered once it has kept silent: it stands QUIT_NC.  (This connection has served its turn.) */
+static bool milter_pool_kept_silent(const struct milter_bond *bond, int why)
+{
+	return why == -ETIMEDOUT && bond->question == SMFIC_CONNECT && bond->owed == 0 && bond->answer.n == 0;
 }
 
 static int milter_pool_answered(struct pool_conn *conn, int why)
@@ -317,9 +344,9 @@ static int milter_pool_answered(struct pool_conn *conn, int why)
 	int r = why ? why : milter_pool_hear(conn);
 	if (r == -EAGAIN)
 		return r;
+	milter_pool_note_reuse(conn, r == 0 || milter_pool_kept_silent(bond, why));
 	buf_fini(&bond->answer);
-	milter_pool_note_reuse(milter_pool_socket(conn), conn, r >= 0);
-	return r > 0 ? -ENODATA : r;
+	return r;
 }
 
 /* ---- the pool ---- */
@@ -328,8 +355,10 @@ static void milter_pool_changed(void *arg, const struct endpoint *e, const struc
 {
 	const struct milter_config *c = arg;
 	struct log_line l;
+	struct milter_socket *s = &c->sockets[e - c->endpoints];
 	/* What comes back may be another program. */
-	c->sockets[e - c->endpoints].reuse = MILTER_REUSE_UNTRIED;
+	if (s->reuse == MILTER_REUSE_WORKS)
+		s->reuse = MILTER_REUSE_UNTRIED;
 	if (c->endpoint_count == 1)
 		return;
 	log_begin(&l, failure ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE, failure ? "milter-down" : "milter-up");

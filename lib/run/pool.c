@@ -71,11 +71,20 @@ static int pool_hear(struct pool_conn *c, int why)
 	return r == -EAGAIN ? r : c->pool->params.answered(c, r);
 }
 
+/* Nothing was asked of C, which is about to be closed: perhaps because its peer has spoken. */
+static void pool_note_unasked(struct pool_conn *c)
+{
+	if (c->pool->params.answered && stream_poll(c->stream) == 0)
+		(void)!c->pool->params.answered(c, -EBADMSG);
+}
+
 /* The peer has closed it, or spoke although nobody asked, or its time is over; or what has come is the answer. */
 static void pool_idle_ended(void *arg, int why)
 {
 	struct pool_conn *c = arg;
 	int r = c->answer_at ? pool_hear(c, why) : -EPROTO;
+	if (!c->answer_at)
+		pool_note_unasked(c);
 	if (r == 0)
 		c->answer_at = 0;
 	if (r == 0 || (r == -EAGAIN && why == 0))
@@ -122,6 +131,7 @@ static struct pool_conn *pool_take_idle(struct pool *p, unsigned i)
 			p->kept[i]--;
 			return c;
 		}
+		pool_note_unasked(c);
 		pool_conn_free(c);
 	}
 	return NULL;

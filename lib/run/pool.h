@@ -31,8 +31,9 @@ struct pool_params {
 	/* Makes a new connection ready: TLS, greetings, negotiation.  TAKER is pool_want's, NULL for a check.  -errno with RET filled in: the endpoint
 	 * is down; -ECANCELED and the caller's own -ETIMEDOUT say nothing of it.  NULL: connected is ready. */
 	int (*ready)(struct pool_conn *conn, void *taker, struct peer_failure *ret) TASK_PTR;
-	/* From the loop: something has come on a connection given with pool_give_asked(), or (WHY: -errno) nothing will.  0: keep it; -EAGAIN: more is to
-	 * come; else it is closed.  Must consume the input. */
+	/* Something has come on a connection given with pool_give_asked(), or (WHY: -errno) nothing will.  0: keep it; -EAGAIN: more is to come, until
+	 * conn->answer_at, which it may change; else it is closed.  Must consume the input.  Also called, with -EBADMSG, when the peer spoke though
+	 * nothing was asked: then it is closed in any case.  Never yields. */
 	int (*answered)(struct pool_conn *conn, int why);
 	void (*changed)(void *arg, const struct endpoint *e, const struct peer_failure *failure);       /* see peers.h */
 	void (*released)(void *arg);            /* what ENDPOINTS and ARG point to is not used any more: with pool_free(), or when a check has ended */
@@ -50,11 +51,11 @@ struct pool_conn {
 	int64_t idle_since;                     /* when it was given back, for a kept one */
 	void *owner;                            /* pool_params.arg */
 	void *user;                             /* the taker's own, kept with the connection (what the greeting said); NULL when new */
+	int64_t answer_at;                      /* a question is under way, whose answer must be there by then; 0: none */
 	/* private to pool.c */
 	struct list link;
 	struct pool *pool;
 	unsigned endpoint_index, uses;
-	int64_t answer_at;                      /* a question is under way, whose answer must be there by then; 0: none */
 	int64_t born;
 };
 

@@ -193,6 +193,7 @@ def test_kept_connections_die_unnoticed(pair, folder):
             done = pair[0].quit_ncs()
             server.session(n)
             wait_for(lambda: pair[0].quit_ncs() > done, 'QUIT_NC')
+            server.log.wait('event=milter-reuse', 'works=yes')
         before = pair[0].connections
         for s in pair[0].open:
             with contextlib.suppress(OSError):

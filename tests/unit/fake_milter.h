@@ -25,6 +25,7 @@ struct fake_milter {
 	unsigned skip[128];                     /* so many events of a kind are answered with continue first */
 	unsigned once[128];                     /* raw and replies hold for so many events of a kind; 0: for all */
 	struct tls_context *tls;                /* it speaks TLS; NULL: not */
+	bool loose;                             /* a CONNECT is answered at any time; else, as libmilter does it, once until QUIT_NC */
 	bool verbose;                           /* write down the data too, else only letters */
 	struct buf trace;                       /* "O DC C DH H M": macros as D and their event */
 	unsigned connections;
@@ -81,6 +82,14 @@ static inline void fake_reply(struct stream *s, const struct bytes *replies)
 	buf_fini(&b);
 }
 
+/* Is it a CONNECT out of turn?  *MET: there was one. */
+static inline bool fake_ignores(const struct fake_milter *f, char command, bool *met)
+{
+	bool again = command == 'C' && *met && !f->loose;
+	*met = command == 'C' || (*met && command != 'K');
+	return again;
+}
+
 /* What is put for one command; false: the connection is over. */
 TASK_FN static inline bool fake_answer(struct fake_milter *f, struct stream *s, const char *data)
 {
@@ -123,14 +132,14 @@ TASK_FN static inline void fake_serve(struct fake_connection *c)
 	char *data = mem_alloc(1 << 17);
 	unsigned char head[4];
 	struct buf err = { 0 };
-	bool open = !c->f->tls || stream_tls_accept(c->s, c->f->tls, &err) == 0;
+	bool open = !c->f->tls || stream_tls_accept(c->s, c->f->tls, &err) == 0, met = false;
 	buf_fini(&err);
 	while (open && stream_read(c->s, head, 4) == 0) {
 		uint32_t n = (uint32_t)head[0] << 24 | head[1] << 16 | head[2] << 8 | head[3];
 		if (n == 0 || n > 1 << 17 || stream_read(c->s, data, n) < 0)
 			break;
 		fake_note(c->f, data, n);
-		open = fake_answer(c->f, c->s, data);
+		open = fake_ignores(c->f, data[0], &met) || fake_answer(c->f, c->s, data);
 	}
 	mem_free(data);
 	stream_close(&c->s);

@@ -66,6 +66,7 @@ TASK_FN static void session_end(void)
 {
 	chain_close(&f.chain, true);
 	fixture_fini(&f);
+	pass(SECONDS(2)); /* whether it stands QUIT_NC is known by now */
 }
 
 TASK_FN static enum gate_action ask_rcpt(void)
@@ -122,7 +123,7 @@ TASK_FN static void reuse(void *arg)
 	(void)arg;
 	begin(1, (struct milter_params){ 0 });
 	assert_int_equal(session(), GATE_CONTINUE);
-	assert_told("O " HELLO MESSAGE " K C Q");
+	assert_told("O " HELLO MESSAGE " K C C Q");
 	assert_int_equal(session(), GATE_CONTINUE);
 	assert_told("O " HELLO MESSAGE " K");
 	fake.verbose = true;
@@ -155,7 +156,7 @@ TASK_FN static void reuse_states(void *arg)
 	fake.protocol = SMFIP_NOUNKNOWN;
 	session_begin();
 	session_end();
-	assert_told("O " HELLO "U K C Q");
+	assert_told("O " HELLO "U K C C Q");
 	assert_int_equal(session(), GATE_CONTINUE);
 	assert_told("O " HELLO MESSAGE " U K");
 	fake.replies['M'] = REPLIES(BYTES("r"));
@@ -256,7 +257,91 @@ TASK_FN static void reuse_refused(void *arg)
 		}
 		pass(SECONDS(300));
 		assert_int_equal(session(), GATE_CONTINUE);
-		assert_told(question == 'C' ? "O " HELLO MESSAGE " K C Q" : "O " HELLO MESSAGE " K O");
+		assert_told(question == 'C' ? "O " HELLO MESSAGE " K C C Q" : "O " HELLO MESSAGE " K O");
+		end();
+	}
+}
+
+/* It knows nothing of QUIT_NC, and answers whatever comes: nothing that it remembers may be held against the next client, and no answer of
+ * one session may be taken for one of the next. */
+TASK_FN static void reuse_unknown(void *arg)
+{
+	(void)arg;
+	static const struct {
+		uint32_t protocol;
+		bool loose;
+		struct bytes answer;            /* to QUIT_NC */
+	} cases[] = {
+		{ SMFIP_NOUNKNOWN, true, { NULL, 0 } },
+		{ 0, true, { NULL, 0 } },
+		{ SMFIP_NOUNKNOWN | SMFIP_NOCONNECT, true, { NULL, 0 } },
+		{ SMFIP_NOUNKNOWN, true, { "\0\0\0\1c", 5 } },
+		{ SMFIP_NOUNKNOWN, false, { "\0\0\0\1c", 5 } },
+		{ 0, false, { "\0\0\0\1c", 5 } },
+	};
+	for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+		fake.protocol = cases[i].protocol;
+		fake.loose = cases[i].loose;
+		fake.raw['K'] = cases[i].answer;
+		begin(1, (struct milter_params){ 0 });
+		for (unsigned n = 0; n < 3; n++) {
+			assert_int_equal(session(), GATE_CONTINUE);
+			pass(SECONDS(6));
+		}
+		assert_int_equal(fake.connections, 3);
+		fake_milter_settle();
+		assert_int_equal(strchr(buf_str(&fake.trace), 'K') != NULL, 1);
+		assert_null(strchr(strchr(buf_str(&fake.trace), 'K') + 1, 'K'));
+		end();
+	}
+}
+
+/* One that is hurt by the question is not asked again as soon as it is up again: each time it is left in peace for twice as long. */
+TASK_FN static void reuse_rest(void *arg)
+{
+	(void)arg;
+	begin(1, (struct milter_params){ 0 });
+	int64_t rest = SECONDS(300);
+	for (unsigned i = 0; i < 4; i++, rest *= 2) {
+		fake.raw['K'] = CLOSE;
+		assert_int_equal(session(), GATE_CONTINUE);
+		assert_told("O " HELLO MESSAGE " K");
+		fake.raw['O'] = CLOSE; /* as if it were down */
+		(void)session();
+		fake.raw['O'].p = NULL;
+		fake_milter_settle();
+		buf_clear(&fake.trace);
+		assert_int_equal(session(), GATE_CONTINUE);
+		assert_told("O " HELLO MESSAGE " A A Q");
+		pass(rest - SECONDS(10));
+		assert_int_equal(session(), GATE_CONTINUE);
+		assert_told("O " HELLO MESSAGE " A A Q");
+		pass(SECONDS(11));
+	}
+	end();
+}
+
+/* It is found out only later: what it says between two sessions, or first in one, is nonsense. */
+TASK_FN static void reuse_found_out(void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < 2; i++) {
+		fake.protocol = SMFIP_NOUNKNOWN;
+		begin(1, (struct milter_params){ 0 });
+		assert_int_equal(session(), GATE_CONTINUE);
+		pass(SECONDS(2));
+		assert_int_equal(session(), GATE_CONTINUE);
+		assert_told("O " HELLO MESSAGE " K C C Q O " HELLO MESSAGE " K");
+		unsigned char when = i == 0 ? 'K' : 'C';
+		fake.raw[when] = i == 0 ? BYTES("\0\0\0\1c") : BYTES("\0\0\0\1O");
+		fake.once[when] = 1;
+		(void)session();
+		fake_milter_settle();
+		buf_clear(&fake.trace);
+		for (unsigned n = 0; n < 2; n++) {
+			assert_int_equal(session(), GATE_CONTINUE);
+			assert_told("O " HELLO MESSAGE " A A Q");
+		}
 		end();
 	}
 }
@@ -382,8 +467,7 @@ TASK_FN static void failover(void *arg)
 		assert_int_equal(session(), GATE_CONTINUE);
 		assert_told_by(fakes[1], "O " HELLO MESSAGE " A A Q");
 	}
-	pass(SECONDS(2));
-	assert_told_by(fakes[0], "O O"); /* the session, and a check */
+	assert_told_by(fakes[0], "O O O"); /* the first session, and two checks */
 	fakes[0].raw['O'].p = NULL;
 	pass(SECONDS(4));
 	assert_told_by(fakes[0], "O Q");
@@ -540,6 +624,9 @@ static void test_configure(void **state)
 	X(reuse_midst)                                                                                                  \
 	X(reuse_terms)                                                                                                  \
 	X(reuse_refused)                                                                                                \
+	X(reuse_unknown)                                                                                                \
+	X(reuse_rest)                                                                                                   \
+	X(reuse_found_out)                                                                                              \
 	X(reuse_dead)                                                                                                   \
 	X(reuse_dead_late)                                                                                              \
 	X(reuse_silent)                                                                                                 \
