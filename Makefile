@@ -78,6 +78,8 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDMODE) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
+$(BUILD)/unit/test_table_disk: LIBS += -llmdb -lcdb
+
 # Programs that tests run: tests/tools/X.c.
 TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(wildcard tests/tools/*.c))
 tools: $(TOOLS)

@@ -186,8 +186,8 @@ static void *define_policy(struct reader *r, cfg_t *s, const char *name, struct 
 /* ---- table ---- */
 
 const struct table_ops *const table_kinds[] = {
-	&table_tcp, &table_socketmap, &table_inline, &table_texthash, &table_hash, &table_btree, &table_cidr, &table_pcre, &table_regexp,
-	&table_static, NULL,
+	&table_tcp, &table_socketmap, &table_inline, &table_texthash, &table_hash, &table_btree, &table_cdb, &table_lmdb, &table_cidr,
+	&table_pcre, &table_regexp, &table_static, NULL,
 };
 static cfg_opt_t table_settings[] = {
 	READER_VALUE("map"), READER_VALUE("timeout"), READER_VALUE("idle_timeout"), READER_VALUE("reply_max"), READER_VALUE("connections"),
@@ -203,7 +203,7 @@ static void release_table(void *what)
 /* Is MAP "type:file", with a relative file?  The kinds of table that are files open theirs by name. */
 static bool names_relative_file(const char *map)
 {
-	static const char *const of_files[] = { "texthash:", "hash:", "btree:", "cidr:", "pcre:", "regexp:" };
+	static const char *const of_files[] = { "texthash:", "hash:", "btree:", "cdb:", "lmdb:", "cidr:", "pcre:", "regexp:" };
 	for (size_t i = 0; i < COUNT_OF(of_files); i++) {
 		size_t n = strlen(of_files[i]);
 		if (strncmp(map, of_files[i], n) == 0)

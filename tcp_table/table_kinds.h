@@ -12,6 +12,8 @@ extern const struct table_ops table_inline;
 extern const struct table_ops table_texthash;
 extern const struct table_ops table_hash;
 extern const struct table_ops table_btree;
+extern const struct table_ops table_cdb;
+extern const struct table_ops table_lmdb;
 extern const struct table_ops table_cidr;
 extern const struct table_ops table_pcre;
 extern const struct table_ops table_regexp;

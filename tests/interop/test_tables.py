@@ -59,7 +59,8 @@ def postfix(folder):
     os.makedirs(conf)
     for name, text in (('main.cf', 'compatibility_level = 3.6\nmail_owner = list\nsetgid_group = irc\ndefault_privs = nobody\n'
                         'queue_directory = /tmp\nmeta_directory = %s\nshlib_directory = %s/usr/lib/postfix\n' % (conf, root)),
-                       ('master.cf', ''), ('dynamicmaps.cf', 'pcre postfix-pcre.so dict_pcre_open\n')):
+                       ('master.cf', ''), ('dynamicmaps.cf', 'pcre postfix-pcre.so dict_pcre_open\n'
+                        'cdb postfix-cdb.so dict_cdb_open mkmap_cdb_open\nlmdb postfix-lmdb.so dict_lmdb_open mkmap_lmdb_open\n')):
         with open(os.path.join(conf, name), 'w') as f:
             f.write(text)
 
@@ -94,6 +95,30 @@ def test_postmap(folder, postfix, kind):
         assert postfix('postmap', '-d', 'user0@example.org', kind + ':' + source)[0] == 0
         assert asked.get(KEYS[0]) == [None]
         os.truncate(source + '.db', 5000)
+        assert asked.get(*KEYS[:2]) == [451, 451]
+
+
+@pytest.mark.parametrize('kind', ['cdb', 'lmdb'])
+def test_postmap_on_disk(folder, postfix, kind):
+    source = os.path.join(folder, 'map')
+    table = kind + ':' + source
+    write(source, ''.join('user%d@example.org  value %d\n' % (i, i) for i in range(5000)) + 'multi@example.org a,\n\tb\n'
+          'long@example.org %s\n' % ('x' * 400))
+    assert postfix('postmap', table)[0] == 0
+    with Asked(folder, table) as asked:
+        asked.server.allowed.append('event=table')
+        keys = KEYS + ['user4999@example.org', 'long@example.org']
+        said = [postfix('postmap', '-q', k, table)[1] or None for k in keys]
+        assert said == ['value 0', 'value 7', 'value 499', 'value 500', 'a,\tb', None, 'value 4999', 'x' * 400]
+        assert asked.get(*keys) == said
+        # postmap moves a new cdb into place, and writes a transaction into an lmdb.
+        write(source, 'user0@example.org other\n')
+        assert postfix('postmap', table)[0] == 0
+        assert asked.get(*KEYS[:2]) == ['other', None]
+        if kind == 'lmdb':
+            assert postfix('postmap', '-d', 'user0@example.org', table)[0] == 0
+            assert asked.get(KEYS[0]) == [None]
+        os.truncate(source + '.' + kind, 100)
         assert asked.get(*KEYS[:2]) == [451, 451]
 
 

@@ -17,7 +17,8 @@
 #include <unistd.h>
 
 static const struct table_ops *const kinds[] = {
-	&table_inline, &table_static, &table_texthash, &table_cidr, &table_pcre, &table_regexp, &table_hash, &table_btree, NULL
+	&table_inline, &table_static, &table_texthash, &table_cidr, &table_pcre, &table_regexp, &table_hash, &table_btree,
+	&table_cdb, &table_lmdb, NULL
 };
 
 /* ---- a folder, and a file in it that was written long ago ---- */

@@ -1,0 +1,41 @@
+/*
+ * table_disk.h: tables that are files made for lookups (cdb, lmdb), read in place, a few hundred bytes at a time.
+ *
+ * They are read with pread(2) and not through a memory map, as their libraries would: a mapped file that somebody cuts short ends the process with SIGBUS.
+ * Every offset and length in them is checked, so that a file that is damaged cannot do more than have no answer.
+ *
+ * A lookup takes no lock and waits for nobody.  When all it reads is in the page cache it is done at once; else it is begun again in the thread pool.
+ * A file that was replaced is taken at the next lookup; one that was removed, or replaced by something of no use, goes on answering.
+ */
+#ifndef GATEPOST_TCP_TABLE_TABLE_DISK_H
+#define GATEPOST_TCP_TABLE_TABLE_DISK_H
+
+#include "tcp_table/table.h"
+
+#include <sys/types.h>
+
+struct table_disk_file {
+	int fd;
+	bool at_once;           /* what is not in memory is -EAGAIN */
+};
+
+struct table_disk_kind {
+	const char *suffix;     /* ".cdb" */
+	/* 1: found, the value appended to RET; 0: not in the file; -EAGAIN: it would have to wait; -EBUSY: somebody is writing to the file; -EIO: it is
+	 * damaged.  Has no state; runs in the loop or the thread pool, where it may not touch tasks and logs. */
+	int (*find)(const struct table_disk_file *f, struct bytes key, struct buf *ret);
+	/* Is it such a file?  0, or as find(). */
+	int (*check)(const struct table_disk_file *f);
+};
+
+extern const struct table_disk_kind cdb_kind, lmdb_kind;
+
+/* For the kind's open(); ask and close are its methods. */
+int table_disk_open(const struct table_disk_kind *kind, struct bytes spec, void **ret_state, struct buf *err) __attribute__((warn_unused_result));
+TASK_FN int table_disk_ask(void *state, struct bytes key, struct buf *ret, struct buf *err);
+void table_disk_close(void *state);
+
+/* For find() and check(): N bytes of the file.  -EIO: they are not there. */
+int table_disk_read(const struct table_disk_file *f, uint64_t offset, void *to, size_t n) __attribute__((warn_unused_result));
+
+#endif

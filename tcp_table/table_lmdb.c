@@ -1,0 +1,312 @@
+/*
+ * table_lmdb.c: lmdb:/file: /file.lmdb, a single file of LMDB 0.9 (MDB_NOSUBDIR), as postmap makes it.
+ *
+ * The file is pages of one size.  Pages 0 and 1 are meta pages; the one with the higher transaction number counts.  It names the root page of a B+tree: leaf
+ * pages hold keys and values, in the order of memcmp(), branch pages hold keys and the pages of what is not below them.  A value that is too long for a
+ * leaf stands on overflow pages.  Numbers are the machine's own: a file from another kind of machine has another magic number, or none that is right.
+ *
+ *	page    number:word unused:16 flags:16 lower:16 upper:16 offset_of_node:16...   (lower: the end of the offsets)
+ *	node    low:16 high:16 flags:16 key_length:16 key value                         (leaf: length of the value; branch: page, FLAGS its highest bits)
+ *	meta    page, then magic:32 version:32 address:word map_size:word free_tree main_tree last_page:word transaction:word
+ *	tree    page_size:32 flags:16 depth:16 branches:word leaves:word overflows:word entries:word root:word
+ *
+ * Writers never write to a page that the last two transactions know.  So what was read between two looks at the meta pages is of one transaction when both
+ * looks are alike, and no lock and no place in LMDB's table of readers is needed; nor does it matter when a writer makes the file larger.
+ */
+#include "tcp_table/table_disk.h"
+#include "tcp_table/table_kinds.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+enum {
+	LMDB_MAGIC = (int)0xBEEFC0DE,
+	LMDB_VERSION = 1,
+	LMDB_PAGE_MIN = 256,
+	LMDB_PAGE_MAX = 32768,
+	LMDB_DEPTH_MAX = 32,            /* mdb.c: CURSOR_STACK */
+	/* flags of pages */
+	LMDB_BRANCH = 1,
+	LMDB_LEAF = 2,
+	LMDB_OVERFLOW = 4,
+	LMDB_META = 8,
+	LMDB_SORTS = 0x6f,              /* all that say what a page is for */
+	/* flags of nodes */
+	LMDB_BIG = 1,
+	LMDB_PLAIN = 0,
+	/* flags of trees: keys are compared in another way, or there are several values for one */
+	LMDB_PECULIAR = 0x02 | 0x04 | 0x08,
+};
+
+struct lmdb_page {
+	size_t number;
+	uint16_t pad, flags, lower, upper;
+};
+
+struct lmdb_node {
+	uint16_t low, high, flags, key_n;
+};
+
+struct lmdb_tree {
+	uint32_t page_size;
+	uint16_t flags, depth;
+	size_t branches, leaves, overflows, entries, root;
+};
+
+struct lmdb_meta {
+	struct lmdb_page page;
+	uint32_t magic, version;
+	size_t address, map_size;
+	struct lmdb_tree free, main;
+	size_t last_page, transaction;
+};
+
+_Static_assert(sizeof(struct lmdb_page) == 8 + sizeof(size_t) && sizeof(struct lmdb_node) == 8, "as they lie in the file");
+_Static_assert(sizeof(struct lmdb_meta) == sizeof(struct lmdb_page) + 24 + 14 * sizeof(size_t), "as they lie in the file");
+
+static const size_t lmdb_no_page = (size_t)-1;
+
+/* One lookup. */
+struct lmdb_look {
+	const struct table_disk_file *file;
+	struct lmdb_meta metas[2];
+	const struct lmdb_meta *meta;
+	struct buf page;                /* the one that is looked at */
+	struct lmdb_page head;          /* its beginning */
+};
+
+/* ---- meta pages ---- */
+
+static int lmdb_read_metas(const struct table_disk_file *f, struct lmdb_meta *ret)
+{
+	int r = table_disk_read(f, 0, &ret[0], sizeof ret[0]);
+	if (r < 0)
+		return r;
+	uint32_t size = ret[0].free.page_size;
+	if (size < LMDB_PAGE_MIN || size > LMDB_PAGE_MAX || (size & (size - 1)))
+		return -EIO;
+	return table_disk_read(f, size, &ret[1], sizeof ret[1]);
+}
+
+static bool lmdb_meta_sound(const struct lmdb_meta *m, uint32_t page_size)
+{
+	return (m->page.flags & LMDB_SORTS) == LMDB_META && m->magic == (uint32_t)LMDB_MAGIC && m->version == LMDB_VERSION &&
+	       m->free.page_size == page_size && !(m->main.flags & LMDB_PECULIAR) && m->main.depth <= LMDB_DEPTH_MAX;
+}
+
+static int lmdb_begin(const struct table_disk_file *f, struct lmdb_look *l)
+{
+	l->file = f;
+	int r = lmdb_read_metas(f, l->metas);
+	if (r < 0)
+		return r;
+	for (int i = 0; i < 2; i++)
+		if (!lmdb_meta_sound(&l->metas[i], l->metas[0].free.page_size))
+			return -EIO;
+	l->meta = &l->metas[l->metas[0].transaction < l->metas[1].transaction];
+	return 0;
+}
+
+/* Has there been no writer since lmdb_begin()? */
+static int lmdb_still(const struct lmdb_look *l)
+{
+	struct lmdb_meta now[2];
+	int r = lmdb_read_metas(l->file, now);
+	if (r < 0)
+		return r;
+	return memcmp(now, l->metas, sizeof now) == 0 ? 0 : -EBUSY;
+}
+
+/* ---- pages ---- */
+
+static int lmdb_read_page(struct lmdb_look *l, size_t number)
+{
+	size_t size = l->meta->free.page_size;
+	if (number < 2 || number > l->meta->last_page)
+		return -EIO;
+	buf_clear(&l->page);
+	int r = table_disk_read(l->file, (uint64_t)number * size, buf_room(&l->page, size), size);
+	if (r < 0)
+		return r;
+	buf_grown(&l->page, size);
+	memcpy(&l->head, l->page.p, sizeof l->head);
+	return l->head.number == number ? 0 : -EIO;
+}
+
+static unsigned lmdb_count(const struct lmdb_look *l)
+{
+	return (l->head.lower - (unsigned)sizeof l->head) / 2;
+}
+
+/* The offsets are within the page, and there is at least one. */
+static bool lmdb_page_sound(const struct lmdb_look *l, unsigned sort)
+{
+	return (l->head.flags & LMDB_SORTS) == sort && l->head.lower >= sizeof l->head + 2 && l->head.lower <= l->head.upper &&
+	       l->head.upper <= l->page.n;
+}
+
+/* The Ith node: its head, its key, and what is behind that on the page. */
+static int lmdb_node(const struct lmdb_look *l, unsigned i, struct lmdb_node *ret, struct bytes *ret_key, struct bytes *ret_rest)
+{
+	uint16_t at;
+	memcpy(&at, l->page.p + sizeof l->head + (size_t)i * 2, sizeof at);
+	if (at < l->head.upper || at + sizeof *ret > l->page.n)
+		return -EIO;
+	struct bytes rest = bytes_skip(buf_bytes(&l->page), at);
+	memcpy(ret, rest.p, sizeof *ret);
+	rest = bytes_skip(rest, sizeof *ret);
+	if (ret->key_n > rest.n)
+		return -EIO;
+	*ret_key = bytes_first(rest, ret->key_n);
+	*ret_rest = bytes_skip(rest, ret->key_n);
+	return 0;
+}
+
+/* ---- search ---- */
+
+/* Among the nodes from FIRST on: the first whose key is not below KEY (the number of nodes when there is none), and whether it is KEY's. */
+static int lmdb_search(const struct lmdb_look *l, unsigned first, struct bytes key, unsigned *ret, bool *ret_same)
+{
+	unsigned low = first, count = lmdb_count(l), high = count;
+	struct lmdb_node node;
+	struct bytes at = { NULL, 0 }, rest;
+	int r = 0;
+
+	while (r == 0 && low < high) {
+		unsigned middle = (low + high) / 2;
+		r = lmdb_node(l, middle, &node, &at, &rest);
+		if (bytes_cmp(at, key) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (r == 0 && low < count)
+		r = lmdb_node(l, low, &node, &at, &rest);
+	if (r < 0)
+		return r;
+	*ret = low;
+	*ret_same = low < count && bytes_eq(at, key);
+	return 0;
+}
+
+/* The page below a branch page where KEY would be.  The first node stands for all below the second's key; its own is not looked at. */
+static int lmdb_child(const struct lmdb_look *l, struct bytes key, size_t *ret)
+{
+	struct lmdb_node node;
+	struct bytes at, rest;
+	unsigned i;
+	bool same;
+
+	int r = lmdb_search(l, 1, key, &i, &same);
+	if (r == 0)
+		r = lmdb_node(l, same ? i : i - 1, &node, &at, &rest);
+	if (r < 0)
+		return r;
+	uint64_t page = node.low | (uint64_t)node.high << 16 | (uint64_t)node.flags << 32;
+	*ret = (size_t)page;
+	return 0;
+}
+
+/* A value on pages of its own: REST begins with the first one's number. */
+static int lmdb_big_value(struct lmdb_look *l, struct bytes rest, size_t n, struct buf *ret)
+{
+	struct lmdb_page head;
+	struct stat st;
+	size_t first, size = l->meta->free.page_size;
+
+	if (rest.n < sizeof first)
+		return -EIO;
+	memcpy(&first, rest.p, sizeof first);
+	if (fstat(l->file->fd, &st) < 0)
+		return -errno;
+	/* Memory is only taken for what the file has. */
+	uint64_t pages = (uint64_t)st.st_size / size;
+	if (first < 2 || first > l->meta->last_page || first >= pages || n > (pages - first) * size - sizeof head)
+		return -EIO;
+	int r = table_disk_read(l->file, (uint64_t)first * size, &head, sizeof head);
+	if (r < 0)
+		return r;
+	if (head.number != first || (head.flags & LMDB_SORTS) != LMDB_OVERFLOW)
+		return -EIO;
+	r = table_disk_read(l->file, (uint64_t)first * size + sizeof head, buf_room(ret, n), n);
+	if (r == 0)
+		buf_grown(ret, n);
+	return r;
+}
+
+static int lmdb_leaf(struct lmdb_look *l, struct bytes key, struct buf *ret)
+{
+	struct lmdb_node node;
+	struct bytes at, rest;
+	unsigned i;
+	bool same;
+
+	int r = lmdb_search(l, 0, key, &i, &same);
+	if (r < 0 || !same)
+		return r;
+	r = lmdb_node(l, i, &node, &at, &rest);
+	if (r < 0)
+		return r;
+	size_t n = node.low | (size_t)node.high << 16;
+	if (node.flags == LMDB_BIG)
+		r = lmdb_big_value(l, rest, n, ret);
+	else if (node.flags != LMDB_PLAIN || n > rest.n)
+		r = -EIO;       /* a tree below a tree, or what is not LMDB's */
+	else
+		buf_add(ret, bytes_first(rest, n));
+	return r < 0 ? r : 1;
+}
+
+static int lmdb_descend(struct lmdb_look *l, struct bytes key, struct buf *ret)
+{
+	size_t page = l->meta->main.root;
+
+	if (page == lmdb_no_page)
+		return l->meta->main.depth == 0 ? 0 : -EIO;
+	for (unsigned depth = 1;; depth++) {
+		bool leaf = depth == l->meta->main.depth;
+		int r = depth > l->meta->main.depth ? -EIO : lmdb_read_page(l, page);
+		if (r == 0 && !lmdb_page_sound(l, leaf ? LMDB_LEAF : LMDB_BRANCH))
+			r = -EIO;
+		if (r < 0)
+			return r;
+		if (leaf)
+			return lmdb_leaf(l, key, ret);
+		r = lmdb_child(l, key, &page);
+		if (r < 0)
+			return r;
+	}
+}
+
+static int lmdb_find(const struct table_disk_file *f, struct bytes key, struct buf *ret)
+{
+	struct lmdb_look l = { .file = f };
+
+	int r = lmdb_begin(f, &l);
+	if (r == 0)
+		r = lmdb_descend(&l, key, ret);
+	/* What looks damaged may be a page of a later transaction. */
+	int still = l.meta && r != -EAGAIN ? lmdb_still(&l) : 0;
+	buf_fini(&l.page);
+	return still < 0 ? still : r;
+}
+
+static int lmdb_check(const struct table_disk_file *f)
+{
+	struct buf none = { 0 };
+	int r = lmdb_find(f, BYTES(""), &none);
+	buf_fini(&none);
+	return r < 0 ? r : 0;
+}
+
+const struct table_disk_kind lmdb_kind = { .suffix = ".lmdb", .find = lmdb_find, .check = lmdb_check };
+
+static int lmdb_open(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)
+{
+	(void)o;
+	return table_disk_open(&lmdb_kind, spec, ret_state, err);
+}
+
+const struct table_ops table_lmdb = {
+	.type = "lmdb", .fold_key = true, .open = lmdb_open, .close = table_disk_close, .ask = table_disk_ask
+};
