@@ -200,26 +200,6 @@ static void release_table(void *what)
 	table_close(&t);
 }
 
-/* Is MAP "type:file", with a relative file?  The kinds of table that are files open theirs by name. */
-static bool names_relative_file(const char *map)
-{
-	static const char *const of_files[] = { "texthash:", "hash:", "btree:", "cdb:", "lmdb:", "cidr:", "pcre:", "regexp:" };
-	for (size_t i = 0; i < COUNT_OF(of_files); i++) {
-		size_t n = strlen(of_files[i]);
-		if (strncmp(map, of_files[i], n) == 0)
-			return map[n] != '/';
-	}
-	return false;
-}
-
-static const char *resolve_map(struct reader *r, const char *map)
-{
-	if (!names_relative_file(map))
-		return map;
-	const char *file = strchr(map, ':') + 1;
-	return arena_printf(r->arena, "%.*s%s", (int)(file - map), map, reader_resolve(r, file));
-}
-
 static void *define_table(struct reader *r, cfg_t *s, const char *name, struct config *c)
 {
 	const struct table_options o = {
@@ -227,6 +207,7 @@ static void *define_table(struct reader *r, cfg_t *s, const char *name, struct c
 		.idle_timeout = reader_duration(r, s, "idle_timeout", 0),
 		.reply_max = reader_size(r, s, "reply_max", 0),
 		.connections = reader_number(r, s, "connections", 0, 1, 1000),
+		.folder = r->folder,
 	};
 	const char *map = reader_str(r, s, "map");
 	struct table *t;
@@ -235,7 +216,7 @@ static void *define_table(struct reader *r, cfg_t *s, const char *name, struct c
 		reader_fail(r, reader_section_line(r, s), "table %s has no map", name);
 		return NULL;
 	}
-	if (table_open(table_kinds, bytes_of(resolve_map(r, map)), &o, name, &t, &why)) {
+	if (table_open(table_kinds, bytes_of(map), &o, name, &t, &why)) {
 		reader_fail(r, reader_line(r, s, "map", 0), "table %s: %s", name, buf_str(&why));
 		buf_fini(&why);
 		return NULL;

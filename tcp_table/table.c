@@ -8,6 +8,9 @@
 
 #include <errno.h>
 
+/* Each asks the next on the stack of one task. */
+enum { TABLE_DEPTH_MAX = 8 };
+
 struct table {
 	const struct table_ops *ops;
 	void *state;
@@ -32,29 +35,57 @@ static int table_unknown(const struct table_ops *const *kinds, struct bytes type
 	return -EINVAL;
 }
 
-int table_open(const struct table_ops *const *kinds, struct bytes map, const struct table_options *o, const char *name,
-    struct table **ret, struct buf *err)
+/* Reads MAP: its kind, and what is for the kind to read. */
+static int table_parse(struct bytes map, const struct table_options *o, const struct table_ops **ret, struct bytes *ret_spec, struct buf *err)
 {
-	struct table_options with = o ? *o : (struct table_options){ 0 };
-	struct bytes spec = map, type = bytes_cut(&spec, ':');
-	void *state;
-
-	with.kinds = kinds;
-	o = &with;
+	struct bytes spec = map;
+	if (bytes_starts(spec, BYTES("proxy:")))
+		spec = bytes_skip(spec, strlen("proxy:"));
+	struct bytes type = bytes_cut(&spec, ':');
 	if (!spec.p) {
 		buf_printf(err, "\"%.*s\" is no table: it needs a type, as in \"hash:/etc/aliases\"", BYTES_ARG(map));
 		return -EINVAL;
 	}
-	const struct table_ops *ops = table_kind(kinds, type);
-	if (!ops)
-		return table_unknown(kinds, type, err);
-	int r = ops->open(spec, o, &state, err);
+	*ret = table_kind(o->kinds, type);
+	*ret_spec = spec;
+	return *ret ? 0 : table_unknown(o->kinds, type, err);
+}
+
+static int table_open_kind(const struct table_ops *ops, struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)
+{
+	struct buf path = { 0 };
+	if (ops->names_file && o->folder && !bytes_starts(spec, BYTES("/"))) {
+		buf_printf(&path, "%s/%.*s", o->folder, BYTES_ARG(spec));
+		spec = buf_bytes(&path);
+	}
+	int r = ops->open(spec, o, ret_state, err);
+	buf_fini(&path);
+	return r;
+}
+
+int table_open(const struct table_ops *const *kinds, struct bytes map, const struct table_options *o, const char *name,
+    struct table **ret, struct buf *err)
+{
+	struct table_options with = o ? *o : (struct table_options){ 0 };
+	const struct table_ops *ops;
+	struct bytes spec;
+	void *state;
+
+	with.kinds = kinds;
+	int r = table_parse(map, &with, &ops, &spec, err);
+	if (r < 0)
+		return r;
+	if (++with.depth > TABLE_DEPTH_MAX) {
+		buf_printf(err, "more than %d tables within each other", TABLE_DEPTH_MAX);
+		return -EINVAL;
+	}
+	r = table_open_kind(ops, spec, &with, &state, err);
 	if (r < 0)
 		return r;
 	struct table *t = NEW(struct table);
 	*t = (struct table){
-		.ops = ops, .state = state, .name = mem_strdup(name), .delimiters = mem_strdup(o->delimiters ? o->delimiters : "+"),
-		.fold_key = ops->fold_key && !o->keep_case
+		.ops = ops, .state = state, .name = mem_strdup(name), .delimiters = mem_strdup(with.delimiters ? with.delimiters : "+"),
+		.fold_key = ops->fold_key && !with.keep_case
 	};
 	*ret = t;
 	return 0;
@@ -75,6 +106,11 @@ void table_close(struct table **tp)
 const char *table_name(const struct table *t)
 {
 	return t->name;
+}
+
+bool table_whole(const struct table *t)
+{
+	return t->ops->is_whole ? t->ops->is_whole(t->state) : t->ops->whole_key;
 }
 
 struct table_job {
@@ -132,7 +168,7 @@ TASK_FN int table_find(struct table *t, enum table_use use, struct bytes key, st
 	struct bytes next = { NULL, 0 };
 	int r = 0;
 
-	table_keys_init(&keys, use, key, t->delimiters, t->ops->whole_key);
+	table_keys_init(&keys, use, key, t->delimiters, table_whole(t));
 	while (r == 0 && table_keys_next(&keys, &next))
 		r = table_get(t, next, ret, err);
 	table_keys_fini(&keys);

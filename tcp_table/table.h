@@ -20,7 +20,9 @@ struct table_options {
 	unsigned connections;   /* at once, to a server; 0: default (16) */
 	bool keep_case;         /* keys are asked for as they are, whatever the kind */
 	const char *delimiters; /* between user and extension, any of them (recipient_delimiter); NULL: "+"; "": addresses have none */
+	const char *folder;     /* of files whose names do not begin with '/'; NULL: the working one */
 	const struct table_ops *const *kinds;   /* set by table_open(): for tables that are made of others */
+	unsigned depth;         /* set by table_open(): in so many others this one is */
 };
 
 /* One entry of a table; not 0 ends the walk. */
@@ -32,6 +34,7 @@ struct table_ops {
 	bool blocks;            /* get() is run in the thread pool and must not touch tasks, streams, logs */
 	bool fold_key;          /* keys are made lower case before get() (Postfix: DICT_FLAG_FOLD_FIX) */
 	bool whole_key;         /* patterns, servers: table_find() asks for the whole key only (Postfix: DICT_FLAG_PATTERN) */
+	bool names_file;        /* SPEC is the name of a file */
 	/* SPEC is what follows "type:".  -EINVAL, -ENOENT... with a sentence appended to ERR.  Not in a task; may read files. */
 	int (*open)(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err);
 	void (*close)(void *state);
@@ -39,16 +42,20 @@ struct table_ops {
 	 * said for "cannot tell". */
 	int (*get)(void *state, struct bytes key, struct buf *ret, struct buf *err);
 	int (*ask)(void *state, struct bytes key, struct buf *ret, struct buf *err) TASK_PTR;
+	/* Optional, instead of .whole_key: of kinds that are made of others. */
+	bool (*is_whole)(const void *state);
 	/* Optional: all entries, as they are kept, in an order of the kind's own.  Blocks; not in a task.  0, what FN said, or -errno with a
 	 * sentence in ERR. */
 	int (*each)(void *state, table_entry_fn *fn, void *arg, struct buf *err);
 };
 
-/* Opens MAP ("type:spec") with the kinds in the NULL-terminated list KINDS. */
+/* Opens MAP ("type:spec") with the kinds in the NULL-terminated list KINDS.  "proxy:type:spec" is the same: Postfix asks its proxymap(8) then, out of a
+ * chroot, or to have fewer connections; here is neither. */
 int table_open(const struct table_ops *const *kinds, struct bytes map, const struct table_options *o, const char *name,
 	       struct table **ret, struct buf *err) __attribute__((warn_unused_result));
 void table_close(struct table **t);
 const char *table_name(const struct table *t);
+bool table_whole(const struct table *t);        /* table_find() asks for the whole key only */
 
 /* Looks KEY up.  1: found, the value appended to RET; 0: no; -errno: cannot tell (ERR says why).  -ECANCELED and -ETIMEDOUT are the task's own:
  * a server that takes too long is -EAGAIN.  The empty key is in no table.  Cached answers and changed files are the table's own business. */

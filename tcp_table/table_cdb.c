@@ -159,5 +159,5 @@ static int cdb_open(struct bytes spec, const struct table_options *o, void **ret
 }
 
 const struct table_ops table_cdb = {
-	.type = "cdb", .fold_key = true, .open = cdb_open, .close = table_disk_close, .ask = table_disk_ask
+	.type = "cdb", .names_file = true, .fold_key = true, .open = cdb_open, .close = table_disk_close, .ask = table_disk_ask
 };

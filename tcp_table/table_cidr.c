@@ -265,5 +265,5 @@ static int cidr_open(struct bytes spec, const struct table_options *o, void **re
 }
 
 const struct table_ops table_cidr = {
-	.type = "cidr", .whole_key = true, .open = cidr_open, .close = table_file_close, .ask = table_file_ask
+	.type = "cidr", .names_file = true, .whole_key = true, .open = cidr_open, .close = table_file_close, .ask = table_file_ask
 };

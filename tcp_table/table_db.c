@@ -328,10 +328,10 @@ static int db_open_btree(struct bytes spec, const struct table_options *o, void 
 }
 
 const struct table_ops table_hash = {
-	.type = "hash", .blocks = true, .fold_key = true, .open = db_open_hash, .close = db_close, .get = db_get,
+	.type = "hash", .names_file = true, .blocks = true, .fold_key = true, .open = db_open_hash, .close = db_close, .get = db_get,
 	.each = db_each
 };
 const struct table_ops table_btree = {
-	.type = "btree", .blocks = true, .fold_key = true, .open = db_open_btree, .close = db_close, .get = db_get,
+	.type = "btree", .names_file = true, .blocks = true, .fold_key = true, .open = db_open_btree, .close = db_close, .get = db_get,
 	.each = db_each
 };

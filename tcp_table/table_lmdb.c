@@ -308,5 +308,5 @@ static int lmdb_open(struct bytes spec, const struct table_options *o, void **re
 }
 
 const struct table_ops table_lmdb = {
-	.type = "lmdb", .fold_key = true, .open = lmdb_open, .close = table_disk_close, .ask = table_disk_ask
+	.type = "lmdb", .names_file = true, .fold_key = true, .open = lmdb_open, .close = table_disk_close, .ask = table_disk_ask
 };

@@ -132,5 +132,5 @@ static int pcre_open(struct bytes spec, const struct table_options *o, void **re
 }
 
 const struct table_ops table_pcre = {
-	.type = "pcre", .whole_key = true, .open = pcre_open, .close = table_file_close, .ask = table_file_ask
+	.type = "pcre", .names_file = true, .whole_key = true, .open = pcre_open, .close = table_file_close, .ask = table_file_ask
 };

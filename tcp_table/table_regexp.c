@@ -107,5 +107,5 @@ static int regexp_open(struct bytes spec, const struct table_options *o, void **
 }
 
 const struct table_ops table_regexp = {
-	.type = "regexp", .whole_key = true, .open = regexp_open, .close = table_file_close, .ask = table_file_ask
+	.type = "regexp", .names_file = true, .whole_key = true, .open = regexp_open, .close = table_file_close, .ask = table_file_ask
 };

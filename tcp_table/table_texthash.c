@@ -99,6 +99,6 @@ static int texthash_open(struct bytes spec, const struct table_options *o, void 
 }
 
 const struct table_ops table_texthash = {
-	.type = "texthash", .fold_key = true, .open = texthash_open, .close = table_file_close, .ask = table_file_ask,
+	.type = "texthash", .names_file = true, .fold_key = true, .open = texthash_open, .close = table_file_close, .ask = table_file_ask,
 	.each = table_file_each
 };
