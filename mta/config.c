@@ -6,6 +6,7 @@
 #include "lib/run/task.h"
 #include "lib/run/tls.h"
 #include "mta/config_listener.h"
+#include "mta/filter_hop.h"
 #include "mta/kinds.h"
 #include "mta/reader.h"
 #include "mta/resolver.h"
@@ -247,6 +248,7 @@ static int read_all(struct reader *r, struct config *c)
 int config_read(const char *file, struct config **ret, struct buf *err)
 {
 	struct config *c = NEW(struct config);
+	c->filters = ARENA_NEW(&c->arena, struct strmap);
 	struct reader r;
 	int status = reader_open(&r, file, all_settings(&c->arena), &c->arena, err);
 	c->file = r.file;
@@ -267,11 +269,13 @@ void config_free(struct config **c)
 	*c = NULL;
 	if (!config)
 		return;
+	filter_hop_free_all(config);
 	for (struct config_release *e = config->releases; e; e = e->next)
 		e->fn(e->what);
 	strmap_fini(&config->gates);
 	strmap_fini(&config->tables);
 	strmap_fini(&config->next_hops);
+	strmap_fini(&config->postfix_tables);
 	arena_fini(&config->arena);
 	mem_free(config);
 }

@@ -63,6 +63,8 @@ struct config {
 	struct config_listener *listeners;
 	unsigned listener_count;
 	struct strmap gates, tables, next_hops;         /* of struct gate, table, next_hop */
+	struct strmap postfix_tables;   /* of table: those whose refusals say what Postfix's would */
+	struct strmap *filters;         /* of struct next_hop: what FILTER has named in this process (mta/filter_hop.c) */
 	struct config_release *releases;                /* the last one first */
 	struct arena arena;             /* everything above */
 };

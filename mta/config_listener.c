@@ -1,5 +1,6 @@
 /* config_listener.c: what listens where, with which script and limits. */
 #include "mta/config_listener.h"
+#include "mta/filter_hop.h"
 
 #include "lib/base/mem.h"
 #include "mta/script.h"
@@ -160,6 +161,17 @@ static const struct next_hop *name_next_hop(void *arg, struct bytes name)
 	return config_next_hop(arg, name);
 }
 
+static bool name_as_postfix(void *arg, struct bytes table)
+{
+	const struct config *c = arg;
+	return strmap_get(&c->postfix_tables, table);
+}
+
+static const struct next_hop *name_filter(void *arg, struct bytes destination, struct buf *err)
+{
+	return filter_hop_find(arg, destination, err);
+}
+
 static const char *name_candidate(void *arg, enum script_name_kind kind, unsigned i)
 {
 	const struct config *c = arg;
@@ -194,7 +206,8 @@ static void release_script(void *what)
 static void compile_script(struct reader *r, cfg_t *s, struct config *c, struct config_listener *l)
 {
 	const struct script_names names = {
-		.gate = name_gate, .table = name_table, .next_hop = name_next_hop, .candidate = name_candidate, .arg = c,
+		.gate = name_gate, .table = name_table, .next_hop = name_next_hop, .candidate = name_candidate,
+		.as_postfix = name_as_postfix, .filter = name_filter, .arg = c,
 	};
 	struct buf source = { 0 }, why = { 0 };
 	l->script_file = reader_path(r, s, "script");

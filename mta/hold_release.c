@@ -9,6 +9,7 @@
 #include "delivery/delivery.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "mta/filter_hop.h"
 #include "mta/script.h"
 
 #include <errno.h>
@@ -57,7 +58,9 @@ static struct delivery_target *release_resolve(struct release *r, const struct h
 	struct arena *arena = &r->entry->arena;
 	const struct next_hop **hops = ARENA_ARRAY(arena, const struct next_hop *, held->hop_count);
 	for (unsigned i = 0; i < held->hop_count; i++) {
-		hops[i] = config_next_hop(r->config, bytes_of(held->hops[i]));
+		struct buf why = { 0 };
+		hops[i] = filter_hop_find(r->config, bytes_of(held->hops[i]), &why);
+		buf_fini(&why);
 		if (hops[i])
 			continue;
 		release_say(r, "<%.*s> goes to next hop %s, which %s does not define", BYTES_ARG(held->address.address), held->hops[i], r->config->file);

@@ -150,7 +150,7 @@ static void *define_milter(struct reader *r, cfg_t *s, const char *name, struct 
 static cfg_opt_t policy_settings[] = {
 	READER_LIST("socket"), READER_VALUE("connect_timeout"), READER_VALUE("command_timeout"), READER_VALUE("idle"),
 	READER_VALUE("max_ttl"), READER_VALUE("request_limit"), READER_VALUE("policy_context"), READER_VALUE("compatibility_level"),
-	READER_VALUE("mail_version"), CONFIG_GATE_SETTINGS, CFG_END(),
+	READER_VALUE("mail_version"), READER_VALUE("compat"), CONFIG_GATE_SETTINGS, CFG_END(),
 };
 
 static void release_policy(void *what)
@@ -158,9 +158,17 @@ static void release_policy(void *what)
 	policyd_unconfigure(what);
 }
 
+/* "postfix": refusals say what Postfix's would. */
+static bool read_as_postfix(struct reader *r, cfg_t *s)
+{
+	static const char *const compat[] = { "none", "postfix", NULL };
+	return reader_word(r, s, "compat", compat, 0) == 1;
+}
+
 static void *define_policy(struct reader *r, cfg_t *s, const char *name, struct config *c)
 {
 	struct policyd_params p = {
+		.postfix = read_as_postfix(r, s),
 		.connect_timeout = reader_duration(r, s, "connect_timeout", 0),
 		.timeout = reader_duration(r, s, "command_timeout", 0),
 		.idle = reader_duration(r, s, "idle", 0),
@@ -191,7 +199,7 @@ const struct table_ops *const table_kinds[] = {
 };
 static cfg_opt_t table_settings[] = {
 	READER_VALUE("map"), READER_VALUE("timeout"), READER_VALUE("idle_timeout"), READER_VALUE("reply_max"), READER_VALUE("connections"),
-	CFG_END(),
+	READER_VALUE("compat"), CFG_END(),
 };
 
 static void release_table(void *what)
@@ -222,6 +230,8 @@ static void *define_table(struct reader *r, cfg_t *s, const char *name, struct c
 		return NULL;
 	}
 	config_on_release(c, release_table, t);
+	if (read_as_postfix(r, s))
+		strmap_set(&c->postfix_tables, bytes_of(name), t);
 	return t;
 }
 
@@ -278,6 +288,12 @@ static int configure_server(struct reader *r, cfg_t *s, const char *name, const 
 	};
 	refuse_settings(r, s, maildir_only, kind);
 	return r->failed ? 1 : smtp_hop_configure(&p, ret, why);
+}
+
+int kinds_server_hop(const char *name, bool lmtp, const char *host, struct next_hop *ret, struct buf *err)
+{
+	const char *const hosts[] = { host, NULL };
+	return smtp_hop_configure(&(struct smtp_hop_params){ .name = name, .lmtp = lmtp, .hosts = hosts }, ret, err);
 }
 
 static void read_owner(struct reader *r, cfg_t *s, struct maildir_hop_params *p)

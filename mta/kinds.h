@@ -21,4 +21,7 @@ extern const unsigned kind_count;
 /* Every kind of table, for table_open(). */
 extern const struct table_ops *const table_kinds[];
 
+/* A next hop that no section defines: the server HOST over SMTP or LMTP.  -EINVAL with a sentence in ERR. */
+int kinds_server_hop(const char *name, bool lmtp, const char *host, struct next_hop *ret, struct buf *err) __attribute__((warn_unused_result));
+
 #endif

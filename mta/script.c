@@ -19,6 +19,8 @@ int script_compile(struct bytes source, const char *file, const struct script_na
 		s->sieve = sieve;
 		s->session_slots = (unsigned)compiling.session_slots.n;
 		s->mail_slots = (unsigned)compiling.mail_slots.n;
+		s->filter = names->filter;
+		s->filter_arg = names->arg;
 		*ret = s;
 	}
 	strmap_fini(&compiling.session_slots);

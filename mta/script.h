@@ -21,10 +21,15 @@ struct script_names {
 	const struct next_hop *(*next_hop)(void *arg, struct bytes name);
 	/* The Ith name of a kind, NULL at the end: for "did you mean".  May be NULL itself. */
 	const char *(*candidate)(void *arg, enum script_name_kind kind, unsigned i);
+	/* Do refusals that come out of this table say what Postfix's would?  May be NULL: no. */
+	bool (*as_postfix)(void *arg, struct bytes table);
+	/* Where access(5)'s FILTER sends a message: kept with ARG by the script, and called while it runs.  NULL with a sentence in ERR: nowhere.  May
+	 * itself be NULL. */
+	const struct next_hop *(*filter)(void *arg, struct bytes destination, struct buf *err);
 	void *arg;
 };
 
-/* 0, or -EINVAL with lines "file:line:column: sentence" appended to ERR.  NAMES is not kept.  Not in a task. */
+/* 0, or -EINVAL with lines "file:line:column: sentence" appended to ERR.  NAMES is not kept, but for what it says of filter.  Not in a task. */
 int script_compile(struct bytes source, const char *file, const struct script_names *names, struct script **ret, struct buf *err)
 	__attribute__((warn_unused_result));
 void script_free(struct script **s);

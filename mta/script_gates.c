@@ -30,6 +30,44 @@ TASK_FN static int run_milter(struct sieve_run *r, const struct sieve_node *n)
 	return 0;
 }
 
+/* ---- gates that are asked by name ---- */
+
+/* Somebody said FILTER.  Which next hop that is is found at once: a message that could go nowhere is refused before it is sent. */
+TASK_FN static int find_filter(struct sieve_run *r, const struct sieve_node *n, const struct gate *g)
+{
+	const struct script_run *s = script_of(r);
+	struct gate_txn *t = s->io->txn;
+	struct buf why = { 0 };
+	if (!t || !t->filter || t->filter_hop)
+		return 0;
+	if (s->script->filter)
+		t->filter_hop = s->script->filter(s->script->filter_arg, bytes_of(t->filter), &why);
+	int result = t->filter_hop ? 0 : sieve_fail(r, n, -EREMOTEIO, "%s says FILTER %s: %s", g->name, t->filter, buf_str(&why));
+	if (result)
+		t->filter = NULL;
+	buf_fini(&why);
+	return result;
+}
+
+TASK_FN int script_ask(struct sieve_run *r, const struct sieve_node *n, const struct gate *g, struct bytes line, struct gate_verdict *ret)
+{
+	struct script_run *s = script_of(r);
+	int result = s->world->ask(s, g, line, ret);
+	return result < 0 ? result : find_filter(r, n, g);
+}
+
+int script_obey(struct script_run *s, const struct gate_verdict *v)
+{
+	/* ACCEPT is "this one has no objection": it decides for no other check.  And before MAIL there is nothing to discard. */
+	if (v->action == GATE_CONTINUE || v->action == GATE_ACCEPT || (v->action == GATE_DISCARD && !s->io->txn))
+		return 0;
+	/* Whichever recipient it was said of, it is the message that is dropped, and nobody is asked about it any more (P18). */
+	if (v->action == GATE_DISCARD)
+		s->io->txn->discarded = true;
+	s->io->verdict = *v;
+	return SIEVE_STOP;
+}
+
 /* ---- policy ---- */
 
 static int check_policy(struct sieve_compiler *c, struct sieve_node *n)
@@ -46,18 +84,14 @@ TASK_FN static int ask(struct sieve_run *r, const struct sieve_node *n, struct g
 {
 	struct script_run *s = script_of(r);
 	*ret = (struct gate_verdict){ .action = GATE_CONTINUE };
-	return script_accepted(s) ? 0 : s->world->ask(s, n->data, ret);
+	return script_accepted(s) ? 0 : script_ask(r, n, n->data, bytes_of(""), ret);
 }
 
 TASK_FN static int run_policy(struct sieve_run *r, const struct sieve_node *n)
 {
 	struct gate_verdict verdict;
 	int result = ask(r, n, &verdict);
-	/* ACCEPT is "this one has no objection": it decides for no other check. */
-	if (result < 0 || verdict.action == GATE_CONTINUE || verdict.action == GATE_ACCEPT)
-		return result;
-	script_of(r)->io->verdict = verdict;
-	return SIEVE_STOP;
+	return result < 0 ? result : script_obey(script_of(r), &verdict);
 }
 
 /* What the server said, or, when its answer has no words of its own (it could not be asked), what is made of that. */
@@ -104,18 +138,18 @@ static void attach(struct script_run *s, const struct gate *g)
 	chain_attach(s->io->chain, g);
 }
 
-TASK_FN static int ask_gate(struct script_run *s, const struct gate *g, struct gate_verdict *ret)
+TASK_FN static int ask_gate(struct script_run *s, const struct gate *g, struct bytes line, struct gate_verdict *ret)
 {
-	struct chain_args args = { .txn = s->io->txn, .rcpt = script_route_asked(s) };
+	struct chain_args args = { .txn = s->io->txn, .rcpt = script_route_asked(s), .line = line };
 	return chain_ask(s->io->chain, g, s->io->stage, &args, ret);
 }
 
-TASK_FN static int ask_table(struct script_run *s, struct table *t, struct bytes key, struct buf *ret, struct buf *err)
+TASK_FN static int ask_table(struct script_run *s, struct table *t, enum table_use use, struct bytes key, struct buf *ret, struct buf *err)
 {
 	int64_t start = run_now();
-	int found = table_get(t, key, ret, err);
+	int found = use == TABLE_WHOLE ? table_get(t, key, ret, err) : table_find(t, use, key, ret, err);
 	gate_span_add(s->io->txn, table_name(t), run_now() - start);
 	return found;
 }
 
-const struct script_world script_world = { .attach = attach, .ask = ask_gate, .get = ask_table };
+const struct script_world script_world = { .attach = attach, .ask = ask_gate, .find = ask_table };

@@ -130,15 +130,20 @@ static int find_list(void *arg, struct bytes name, void **ret)
 	return 0;
 }
 
-TASK_FN int script_table_get(struct sieve_run *r, const struct sieve_node *n, struct table *t, struct bytes key, struct buf *ret)
+TASK_FN int script_table_find(struct sieve_run *r, const struct sieve_node *n, struct table *t, enum table_use use, struct bytes key, struct buf *ret)
 {
 	struct script_run *s = script_of(r);
 	struct buf why = { 0 };
-	int found = s->world->get(s, t, key, ret, &why);
+	int found = s->world->find(s, t, use, key, ret, &why);
 	if (found < 0 && found != -ECANCELED && found != -ETIMEDOUT)
 		found = sieve_fail(r, n, -EREMOTEIO, "table \"%s\" gave no answer: %s", table_name(t), why.n ? buf_str(&why) : strerror(-found));
 	buf_fini(&why);
 	return found;
+}
+
+TASK_FN int script_table_get(struct sieve_run *r, const struct sieve_node *n, struct table *t, struct bytes key, struct buf *ret)
+{
+	return script_table_find(r, n, t, TABLE_WHOLE, key, ret);
 }
 
 TASK_FN static int list_has(struct sieve_run *r, const struct sieve_node *n, void *list, struct bytes value, bool *ret)
@@ -199,7 +204,7 @@ static const char *candidate(void *arg, const char *what, unsigned i)
 }
 
 static const struct sieve_extension *const extensions[] = {
-	&script_ext_stages, &script_ext_verdicts, &script_ext_gates, &script_ext_tables, &script_ext_route, &script_ext_tests, NULL,
+	&script_ext_stages, &script_ext_verdicts, &script_ext_gates, &script_ext_access, &script_ext_tables, &script_ext_route, &script_ext_tests, NULL,
 };
 
 const struct sieve_host script_host = {

@@ -29,6 +29,8 @@ enum {
 struct script {
 	struct sieve_script *sieve;
 	unsigned session_slots, mail_slots;     /* variables session.X and mail.x_X */
+	const struct next_hop *(*filter)(void *arg, struct bytes destination, struct buf *err);        /* script_names' */
+	void *filter_arg;
 };
 
 /* While a script is compiled: what the engine hands to our methods. */
@@ -50,8 +52,9 @@ struct script_state {
 struct script_run;
 struct script_world {
 	void (*attach)(struct script_run *s, const struct gate *g);
-	int (*ask)(struct script_run *s, const struct gate *g, struct gate_verdict *ret) TASK_PTR;
-	int (*get)(struct script_run *s, struct table *t, struct bytes key, struct buf *ret, struct buf *err) TASK_PTR;
+	/* LINE: see chain_args. */
+	int (*ask)(struct script_run *s, const struct gate *g, struct bytes line, struct gate_verdict *ret) TASK_PTR;
+	int (*find)(struct script_run *s, struct table *t, enum table_use use, struct bytes key, struct buf *ret, struct buf *err) TASK_PTR;
 };
 extern const struct script_world script_world;
 
@@ -85,6 +88,14 @@ int script_find_table(struct sieve_compiler *c, const struct sieve_string *name,
 int script_find_next_hop(struct sieve_compiler *c, const struct sieve_string *name, const struct next_hop **ret);
 /* TABLE was found when the script was compiled.  1 found, 0 not, -EREMOTEIO after sieve_fail(). */
 TASK_FN int script_table_get(struct sieve_run *r, const struct sieve_node *n, struct table *t, struct bytes key, struct buf *ret) __attribute__((warn_unused_result));
+/* The same for the keys that make up KEY in some use. */
+TASK_FN int script_table_find(struct sieve_run *r, const struct sieve_node *n, struct table *t, enum table_use use, struct bytes key, struct buf *ret) __attribute__((warn_unused_result));
+
+/* ---- script_gates.c: what a gate says, and what it does to the stage ---- */
+
+TASK_FN int script_ask(struct sieve_run *r, const struct sieve_node *n, const struct gate *g, struct bytes line, struct gate_verdict *ret) __attribute__((warn_unused_result));
+/* Returns what the command does. */
+int script_obey(struct script_run *s, const struct gate_verdict *v);
 
 /* ---- script_variables.c ---- */
 
@@ -109,6 +120,6 @@ int script_route_set_rcpt(struct sieve_run *r, const struct sieve_node *n, struc
 TASK_FN int script_redirect(struct sieve_run *r, const struct sieve_node *n, struct bytes addresses);
 
 /* The parts of vnd.gatepost.mta. */
-extern const struct sieve_extension script_ext_stages, script_ext_verdicts, script_ext_gates, script_ext_tables, script_ext_route, script_ext_tests;
+extern const struct sieve_extension script_ext_stages, script_ext_verdicts, script_ext_gates, script_ext_access, script_ext_tables, script_ext_route, script_ext_tests;
 
 #endif

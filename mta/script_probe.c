@@ -21,25 +21,27 @@ static void attach_nothing(struct script_run *s, const struct gate *g)
 	(void)g;
 }
 
-TASK_FN static int ask_nobody(struct script_run *s, const struct gate *g, struct gate_verdict *ret)
+TASK_FN static int ask_nobody(struct script_run *s, const struct gate *g, struct bytes line, struct gate_verdict *ret)
 {
 	(void)s;
 	(void)g;
+	(void)line;
 	*ret = (struct gate_verdict){ .action = GATE_CONTINUE, .answer = "DUNNO" };
 	return 0;
 }
 
-TASK_FN static int get_nothing(struct script_run *s, struct table *t, struct bytes key, struct buf *ret, struct buf *err)
+TASK_FN static int find_nothing(struct script_run *s, struct table *t, enum table_use use, struct bytes key, struct buf *ret, struct buf *err)
 {
 	(void)s;
 	(void)t;
+	(void)use;
 	(void)key;
 	(void)ret;
 	(void)err;
 	return 0;
 }
 
-static const struct script_world nowhere = { .attach = attach_nothing, .ask = ask_nobody, .get = get_nothing };
+static const struct script_world nowhere = { .attach = attach_nothing, .ask = ask_nobody, .find = find_nothing };
 
 /* ---- recipients ---- */
 

@@ -15,6 +15,7 @@ struct policyd_params {
 	int64_t idle;                           /* a connection that is not used is kept so long: 300 s */
 	int64_t max_ttl;                        /* no connection is used longer than this: 1000 s */
 	unsigned request_limit;                 /* requests over one connection; 0: no limit */
+	bool postfix;                           /* refusals say what Postfix's would: "<object>: Recipient address rejected: text" */
 	const char *policy_context;             /* ""; these three are sent as they are */
 	const char *compatibility_level;        /* "3.12" */
 	const char *mail_version;               /* "3.12.0": the Postfix release whose attributes are sent */

@@ -1,17 +1,13 @@
 /*
  * policyd_gate.c: the policy client as a gate: a question for each stage, and what the answer does.
  *
- * The whole of access(5) holds for an answer, but for what policyd_action.c refuses.  Postfix's reach of each action:
- *	OK, DUNNO		go on; which is which the script may tell by the answer
- *	DEFER_IF_PERMIT		kept by the chain until the transaction's outcome is known
- *	PREPEND, HOLD		act on the message; several fields stay in the order they were given, above our own Received
- *	DISCARD			ends everything, the relay rule included
+ * What an answer does is lib/gate/access.h's to know.
  */
 #include "policyd/policyd.h"
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "policyd/policyd_action.h"
+#include "lib/gate/access.h"
 #include "policyd/policyd_client.h"
 #include "policyd/policyd_view.h"
 
@@ -20,6 +16,7 @@
 struct policyd_config {
 	struct policyd_client *client;
 	char *policy_context, *compatibility_level, *mail_version;
+	bool postfix;                   /* replies in Postfix's words */
 };
 
 /* One session's.  The last question about a recipient and its answer: two lines of a script that name one server ask once. */
@@ -38,6 +35,7 @@ int policyd_configure(const struct policyd_params *params, struct gate *ret, str
 		return r;
 	struct policyd_config *config = NEW(struct policyd_config);
 	config->client = client;
+	config->postfix = params->postfix;
 	config->policy_context = mem_strdup(params->policy_context ? params->policy_context : "");
 	config->compatibility_level = mem_strdup(params->compatibility_level ? params->compatibility_level : "3.12");
 	config->mail_version = mem_strdup(params->mail_version ? params->mail_version : "3.12.0");
@@ -97,89 +95,19 @@ static struct arena *policyd_arena(const struct gate_call *call)
 	return call->txn ? call->txn->arena : call->session->arena;
 }
 
-static void policyd_log(const struct gate_call *call, enum log_level level, const struct policyd_action *a, const char *msg)
+static void policyd_log(const struct gate_call *call, const struct access_action *a, const struct access_note *note)
 {
 	struct log_line l;
-	log_begin(&l, level, "policy");
+	if (!note->told)
+		return;
+	log_begin(&l, note->level, "policy");
 	log_str(&l, "gate", call->gate->name);
 	log_str(&l, "stage", gate_stage_name(call->stage));
 	log_bytes(&l, "action", a->word);
 	if (a->text.n)
 		log_bytes(&l, "text", a->text);
-	log_str(&l, "msg", msg);
+	log_str(&l, "msg", note->text);
 	log_end(&l);
-}
-
-static void policyd_verdict(struct gate_call *call, enum gate_action action, const struct smtp_reply *reply)
-{
-	call->verdict.action = action;
-	if (reply)
-		call->verdict.reply = *reply;
-}
-
-static void policyd_refuse(struct gate_call *call, const struct policyd_action *a)
-{
-	policyd_verdict(call, smtp_reply_permanent(&a->reply) ? GATE_REJECT : GATE_TEMPFAIL, &a->reply);
-}
-
-/* These act on a message, so there must be a transaction; and a header field that is asked for when the message has been
- * decided upon comes too late in Postfix, not here. */
-static int policyd_edit(struct gate_call *call, const struct policyd_action *a)
-{
-	struct bytes name, value;
-
-	if (!call->txn) {
-		policyd_log(call, LOG_LEVEL_WARNING, a, "ignored: there is no message before MAIL");
-		return 0;
-	}
-	if (a->kind == POLICYD_HOLD) {
-		call->negotiated = GATE_EDIT_HOLD;
-		return gate_edit_hold(call, a->text.n ? a->text : BYTES("policy server"));
-	}
-	if (policyd_action_header(a->text, &name, &value) < 0) {
-		policyd_log(call, LOG_LEVEL_WARNING, a, "ignored: the text is no header field");
-		return 0;
-	}
-	call->negotiated = GATE_EDIT_HEADER_ADD | GATE_EDIT_HEADER_INSERT;
-	return gate_edit_header_insert(call, 0, name, value, false);
-}
-
-static int policyd_apply(struct gate_call *call, const struct policyd_action *a)
-{
-	switch (a->kind) {
-	case POLICYD_DUNNO:
-	case POLICYD_OK:
-		return 0;
-	case POLICYD_REPLY:
-		policyd_refuse(call, a);
-		return 0;
-	case POLICYD_DISCONNECT:
-		policyd_verdict(call, GATE_DISCONNECT, &a->reply);
-		return 0;
-	case POLICYD_DEFER_IF_PERMIT:
-		call->defer_if_permit = a->reply;
-		return 0;
-	case POLICYD_DEFER_IF_REJECT:
-		call->defer_if_reject = a->reply;
-		return 0;
-	case POLICYD_PREPEND:
-	case POLICYD_HOLD:
-		return policyd_edit(call, a);
-	case POLICYD_DISCARD:
-		policyd_verdict(call, GATE_DISCARD, NULL);
-		return 0;
-	case POLICYD_WARN:
-		policyd_log(call, LOG_LEVEL_WARNING, a, NULL);
-		return 0;
-	case POLICYD_INFO:
-		policyd_log(call, LOG_LEVEL_INFO, a, NULL);
-		return 0;
-	case POLICYD_UNSUPPORTED:
-		policyd_log(call, LOG_LEVEL_WARNING, a, "not an action that is supported here: say it in the script");
-		policyd_refuse(call, a);
-		return 0;
-	}
-	return -EPROTO;
 }
 
 /* ---- asking ---- */
@@ -225,18 +153,22 @@ static void policyd_remember(struct policyd_context *c, const struct gate_call *
 /* AGAIN: the answer is an old one: it refuses as before, but its field is in the header and its warning in the log. */
 static int policyd_answer(struct gate_call *call, struct bytes text, bool again)
 {
-	struct policyd_action a;
+	const struct policyd_config *config = call->gate->config;
+	struct access_action a;
+	struct access_note note;
 	bool utf8 = call->txn && call->txn->sender.smtputf8;
 
 	if (utf8 && !bytes_utf8(text))
 		return policyd_fail(call, -EPROTO, (struct policyd_failure){ GATE_FAULT_PROTOCOL, "the action is not UTF-8" });
 	text = arena_bytes(policyd_arena(call), text);
 	call->verdict.answer = text.p;
-	policyd_action_parse(text, policyd_arena(call), &a);
-	bool once = a.kind == POLICYD_PREPEND || a.kind == POLICYD_HOLD || a.kind == POLICYD_WARN || a.kind == POLICYD_INFO;
-	if (again && once)
+	access_parse(text, policyd_arena(call), &a);
+	if (again && access_once(&a))
 		return 0;
-	int r = policyd_apply(call, &a);
+	if (config->postfix)
+		access_wrap(&a, call, ACCESS_BY_STAGE, policyd_arena(call));
+	int r = access_apply(call, &a, &note);
+	policyd_log(call, &a, &note);
 	return r < 0 ? policyd_fail(call, r, (struct policyd_failure){ GATE_FAULT_EDIT, strerror(-r) }) : 0;
 }
 

@@ -1,7 +1,7 @@
 /*
  * smtpd_message.c: from the last octet of the content to the answer.
  *
- *	checks -> trace field -> gates -> script -> recipients the gates added -> delivery (or hold area) -> answer -> `result` -> one line in the log
+ *	checks -> trace field -> gates -> script -> recipients that gates added or replaced -> delivery (or hold area) -> answer -> `result` -> one line in the log
  */
 #include "smtpd/smtpd_session.h"
 
@@ -87,6 +87,33 @@ TASK_FN static int message_route_added(struct smtpd_session *s, struct smtp_repl
 	return 0;
 }
 
+/* access(5)'s FILTER: to that next hop, whatever the script chose, which has only said who the recipients are. */
+static void message_filter_targets(struct gate_txn *t)
+{
+	struct gate_rcpt *rcpt;
+	LIST_EACH(rcpt, &t->rcpts, struct gate_rcpt, link) {
+		for (struct delivery_target *to = rcpt->targets; to; to = to->next) {
+			to->hops = &t->filter_hop;
+			to->hop_count = 1;
+		}
+	}
+}
+
+/* Where it goes in the end. */
+TASK_FN static int message_route(struct smtpd_session *s, struct smtp_reply *ret)
+{
+	struct gate_txn *t = &s->txn->view;
+	gate_txn_reroute(t);
+	int r = message_route_added(s, ret);
+	if (r < 0 || ret->code || !t->filter)
+		return r;
+	if (t->filter_hop)
+		message_filter_targets(t);
+	else
+		*ret = SMTP_REPLY(451, "4.3.5", "Server configuration error");
+	return 0;
+}
+
 /* A client that is known to be gone will try again: nothing that waits for us is worth a duplicate. */
 static int message_client_gone(struct smtpd_session *s)
 {
@@ -121,7 +148,7 @@ TASK_FN static int message_process(struct smtpd_session *s, struct smtp_reply *r
 	}
 	int r = message_filter(s, ret);
 	if (r == 0 && !ret->code && !t->view.discarded)
-		r = message_route_added(s, ret);
+		r = message_route(s, ret);
 	if (r < 0 || ret->code)
 		return r;
 	/* A gate that takes away every recipient discards the message. */

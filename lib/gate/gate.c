@@ -44,6 +44,7 @@ void gate_edit_names(unsigned kinds, struct buf *to)
 		{ GATE_EDIT_HEADER_ADD, "header-add" }, { GATE_EDIT_HEADER_INSERT, "header-insert" },
 		{ GATE_EDIT_HEADER_CHANGE, "header-change" }, { GATE_EDIT_BODY, "body" }, { GATE_EDIT_SENDER, "sender" },
 		{ GATE_EDIT_RCPT_ADD, "rcpt-add" }, { GATE_EDIT_RCPT_DELETE, "rcpt-delete" }, { GATE_EDIT_HOLD, "hold" },
+		{ GATE_EDIT_FILTER, "filter" }, { GATE_EDIT_REDIRECT, "redirect" }, { GATE_EDIT_BCC, "bcc" },
 	};
 	const char *comma = "";
 	for (unsigned i = 0; i < COUNT_OF(names); i++) {
@@ -211,6 +212,30 @@ int gate_edit_hold(struct gate_call *c, struct bytes reason)
 	return 0;
 }
 
+/* What nobody asked for shall not tell the sender of recipients he did not name. */
+static int gate_edit_route_path(struct gate_call *c, enum gate_edit_kind kind, struct bytes where, struct smtp_path *ret)
+{
+	int r = gate_edit_path(c, SMTP_RCPT, where, kind == GATE_EDIT_BCC ? BYTES("NOTIFY=NEVER") : BYTES(""), ret);
+	return r == 0 && !ret->address.domain.n ? -EINVAL : r;
+}
+
+int gate_edit_route(struct gate_call *c, enum gate_edit_kind kind, struct bytes where)
+{
+	struct smtp_path path = { 0 };
+	where = bytes_trim(where);
+	int r = gate_edit_allowed(c, kind, where.n);
+	if (r == 0 && kind == GATE_EDIT_FILTER)
+		r = where.n ? 0 : -EINVAL;
+	else if (r == 0)
+		r = gate_edit_route_path(c, kind, where, &path);
+	if (r < 0)
+		return r;
+	struct gate_edit *e = gate_edit_new(c, kind);
+	e->value = bytes_of(arena_str(c->txn->arena, where));
+	e->path = path;
+	return 0;
+}
+
 int gate_edit_body(struct gate_call *c, struct bytes piece)
 {
 	if (!(c->negotiated & c->permitted & GATE_EDIT_BODY))
@@ -294,6 +319,22 @@ static void gate_edit_defer(struct gate_edit *e, struct gate_txn *txn)
 		list_append(&txn->early_edits, &e->link);
 }
 
+static void gate_edit_apply_route(struct gate_edit *e, struct gate_txn *txn)
+{
+	if (e->kind == GATE_EDIT_FILTER) {
+		txn->filter = e->value.p;
+		txn->filter_hop = NULL;
+	} else if (e->kind == GATE_EDIT_REDIRECT) {
+		txn->redirect = &e->path;
+	} else {
+		struct gate_path *bcc = ARENA_NEW(txn->arena, struct gate_path), **end = &txn->bcc;
+		bcc->path = e->path;
+		while (*end)
+			end = &(*end)->next;
+		*end = bcc;
+	}
+}
+
 static int gate_edit_apply(struct gate_edit *e, struct gate_txn *txn)
 {
 	switch (e->kind) {
@@ -319,6 +360,11 @@ static int gate_edit_apply(struct gate_edit *e, struct gate_txn *txn)
 			txn->hold_gate = e->gate;
 		}
 		txn->held = true;
+		return 0;
+	case GATE_EDIT_FILTER:
+	case GATE_EDIT_REDIRECT:
+	case GATE_EDIT_BCC:
+		gate_edit_apply_route(e, txn);
 		return 0;
 	default:
 		ASSERT(!"an edit that is kept in the list");

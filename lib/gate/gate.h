@@ -32,7 +32,8 @@ enum gate_edit_kind {
 	GATE_EDIT_HEADER_ADD = 1, GATE_EDIT_BODY = 2, GATE_EDIT_RCPT_ADD = 4, GATE_EDIT_RCPT_DELETE = 8, GATE_EDIT_HEADER_CHANGE = 16,
 	GATE_EDIT_HOLD = 32, GATE_EDIT_SENDER = 64, GATE_EDIT_ALL = 127,
 	GATE_EDIT_HEADER_INSERT = 128,  /* negotiated together with HEADER_ADD */
-	GATE_EDIT_EVERY = GATE_EDIT_ALL | GATE_EDIT_HEADER_INSERT,
+	GATE_EDIT_FILTER = 256, GATE_EDIT_REDIRECT = 512, GATE_EDIT_BCC = 1024, /* of access(5): see gate_edit_route() */
+	GATE_EDIT_EVERY = 2047,
 };
 /* "header-add,body" for a mask of kinds, appended. */
 void gate_edit_names(unsigned kinds, struct buf *to);
@@ -70,8 +71,8 @@ struct gate_edit {
 	unsigned index;                 /* header insert, change */
 	bool leading_space;
 	bool twice;                     /* recipient add */
-	struct bytes name, value;       /* header; value alone: the reason of a hold, the address to delete */
-	struct smtp_path path;          /* recipient add, sender */
+	struct bytes name, value;       /* header; value alone: the reason of a hold, the address to delete, where a filter is */
+	struct smtp_path path;          /* recipient add, sender, redirect, bcc */
 	const char *gate;               /* hold: whose */
 };
 
@@ -138,6 +139,9 @@ int gate_edit_rcpt_add(struct gate_call *c, struct bytes address, struct bytes p
 int gate_edit_rcpt_delete(struct gate_call *c, struct bytes address) __attribute__((warn_unused_result));
 int gate_edit_sender(struct gate_call *c, struct bytes address, struct bytes params) __attribute__((warn_unused_result));
 int gate_edit_hold(struct gate_call *c, struct bytes reason) __attribute__((warn_unused_result));
+/* Where the whole message goes, as access(5) has it: FILTER to the next hop WHERE (a text that the script's host makes something of), REDIRECT to the
+ * address WHERE and nobody else, BCC to the address WHERE too.  Of the first two the last one said holds. */
+int gate_edit_route(struct gate_call *c, enum gate_edit_kind kind, struct bytes where) __attribute__((warn_unused_result));
 int gate_edit_body(struct gate_call *c, struct bytes piece) __attribute__((warn_unused_result));        /* goes straight into the mail's pending new body */
 
 #endif

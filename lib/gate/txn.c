@@ -49,3 +49,29 @@ void gate_span_add(struct gate_txn *txn, const char *name, int64_t ns)
 	span->calls++;
 	span->ns += ns;
 }
+
+static void gate_txn_add_rcpt(struct gate_txn *txn, const struct smtp_path *path)
+{
+	struct gate_rcpt *rcpt;
+	LIST_EACH(rcpt, &txn->rcpts, struct gate_rcpt, link)
+		if (smtp_address_eq(&rcpt->path.address, &path->address))
+			return;
+	rcpt = ARENA_NEW(txn->arena, struct gate_rcpt);
+	rcpt->path = *path;
+	rcpt->added = true;
+	list_append(&txn->rcpts, &rcpt->link);
+	txn->rcpt_count++;
+}
+
+void gate_txn_reroute(struct gate_txn *txn)
+{
+	/* As in Postfix, whose queue manager redirects: those that were added go, too. */
+	if (!txn->redirect) {
+		for (const struct gate_path *bcc = txn->bcc; bcc; bcc = bcc->next)
+			gate_txn_add_rcpt(txn, &bcc->path);
+		return;
+	}
+	list_init(&txn->rcpts);
+	txn->rcpt_count = 0;
+	gate_txn_add_rcpt(txn, txn->redirect);
+}

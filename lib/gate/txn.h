@@ -77,6 +77,12 @@ struct gate_span {
 	bool shadow;
 };
 
+struct next_hop;
+struct gate_path {
+	struct smtp_path path;
+	struct gate_path *next;
+};
+
 /* A transaction: from MAIL on.  Ends with the reply to the message, RSET, EHLO or the session. */
 struct gate_txn {
 	const char *id;                 /* "4f2a91.3c.1": mail.id, in Received, milter macro i, policy queue_id; from MAIL on */
@@ -93,6 +99,10 @@ struct gate_txn {
 	const char *hold_gate;          /* which gate; NULL: the script */
 	bool complete;                  /* gates see it with the header fields its client left out (mail_complete) */
 	bool discarded;                 /* taken with 250 and dropped: no gate hears more of it */
+	const char *filter;             /* access(5) FILTER: where all of it goes instead of where the script said; NULL */
+	const struct next_hop *filter_hop;      /* which next hop that is; NULL: none, and the message cannot be taken */
+	const struct smtp_path *redirect;       /* REDIRECT: who gets it instead of all recipients; NULL */
+	struct gate_path *bcc;          /* BCC: who gets it, too */
 	struct smtp_reply defer_if_permit, defer_if_reject;     /* code 0: not set; see policy.md P14, P15 */
 	struct list early_edits;        /* of the header, made before there was one; chain_event() applies them at MESSAGE */
 	struct gate_span *spans;
@@ -100,6 +110,8 @@ struct gate_txn {
 };
 
 struct gate_span *gate_span_get(struct gate_txn *txn, const char *name);        /* made if need be */
+/* redirect and bcc take effect on rcpts: those that come in are `added`. */
+void gate_txn_reroute(struct gate_txn *txn);
 /* mail_complete(), now. */
 int gate_txn_complete(struct gate_txn *txn, const struct gate_session *s) __attribute__((warn_unused_result));
 

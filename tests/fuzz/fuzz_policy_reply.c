@@ -1,6 +1,6 @@
 /* fuzz_policy_reply.c: what a policy server may say: the answer's lines, and the action in it. */
 #include "lib/base/assert.h"
-#include "policyd/policyd_action.h"
+#include "lib/gate/access.h"
 #include "policyd/policyd_codec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct bytes rest = bytes_make(data, size), name, value;
 	struct policyd_reply reply = { 0 };
-	struct policyd_action action;
+	struct access_action action;
 	struct arena arena = { 0 };
 	const char *why = NULL;
 	int r = 0;
@@ -20,9 +20,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	ASSERT(r >= 0 || why);
 	if (r == 1) {
-		policyd_action_parse(buf_bytes(&reply.action), &arena, &action);
+		access_parse(buf_bytes(&reply.action), &arena, &action);
 		ASSERT(action.reply.code == 0 || (action.reply.code >= 400 && action.reply.code < 600 && action.reply.text));
-		if (action.kind == POLICYD_PREPEND && policyd_action_header(action.text, &name, &value) == 0)
+		if (action.kind == ACCESS_PREPEND && access_header(action.text, &name, &value) == 0)
 			ASSERT(name.n > 0);
 	}
 	policyd_reply_fini(&reply);
