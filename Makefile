@@ -71,6 +71,39 @@ $(BUILD)/gatepost: $(BUILD)/mta/main.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDMODE) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# ---- kinds of table that need a large library: a shared object each, where the library's headers are ----
+MODULE_PKG_sqlite := sqlite3
+MODULE_PKG_pgsql  := libpq
+MODULE_PKG_mysql  := libmariadb
+MODULE_PKG_ldap   := ldap
+MODULE_TYPES  := $(foreach m,$(patsubst tcp_table/modules/table_%.c,%,$(wildcard tcp_table/modules/table_*.c)),\
+	$(shell pkg-config --exists $(MODULE_PKG_$m) 2>/dev/null && echo $m))
+MODULES       := $(MODULE_TYPES:%=$(BUILD)/modules/table_%.so)
+# What they take of the rest, as a copy: nothing of theirs is seen outside, nor anything outside by them.
+MODULE_COMMON := $(filter-out tcp_table/modules/table_%,$(wildcard tcp_table/modules/*.c)) lib/base/buf.c lib/base/bytes.c lib/base/mem.c \
+	tcp_table/table_config.c tcp_table/table_query.c tcp_table/table_lines.c
+MODULE_OBJS   := $(MODULE_COMMON:%.c=$(BUILD)/pic/%.o)
+$(BUILD)/pic/%.o: CFLAGS_ALL += -fPIC -fvisibility=hidden $(foreach m,$(MODULE_TYPES),$(shell pkg-config --cflags $(MODULE_PKG_$m)))
+$(BUILD)/pic/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(WARNINGS) $(filter-out -fPIE,$(MODE)) $(CFLAGS) -c -o $@ $<
+$(BUILD)/modules/table_%.so: $(BUILD)/pic/tcp_table/modules/table_%.o $(MODULE_OBJS)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared $(filter-out -pie,$(LDMODE)) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(MODULE_PKG_$*)) -lpthread
+modules: $(MODULES)
+all: modules
+.PHONY: modules
+# Where an installed gatepost looks for them.
+MODULEDIR ?= $(PREFIX)/lib/gatepost
+$(BUILD)/modules.dir: always
+	@mkdir -p $(@D)
+	@echo '$(MODULEDIR)' | cmp -s - $@ || echo '$(MODULEDIR)' >$@
+$(BUILD)/tcp_table/table_module.o: CPPFLAGS += -DGATEPOST_MODULES='"$(MODULEDIR)"'
+$(BUILD)/tcp_table/table_module.o: $(BUILD)/modules.dir
+.PHONY: always
+
 # ---- tests ----
 # They may take more of a stack than the server's functions: most run on the process's own.
 $(BUILD)/tests/%: MODE += -Wno-frame-larger-than
@@ -93,7 +126,7 @@ $(BUILD)/tools/%: $(BUILD)/tests/tools/%.o $(LIB)
 
 .PHONY: all unit tools
 .SECONDARY:
--include $(OBJS:.o=.d) $(BUILD)/mta/main.d $(wildcard $(BUILD)/tests/unit/*.d $(BUILD)/tests/tools/*.d)
+-include $(OBJS:.o=.d) $(MODULE_OBJS:.o=.d) $(MODULE_TYPES:%=$(BUILD)/pic/tcp_table/modules/table_%.d) $(BUILD)/mta/main.d $(wildcard $(BUILD)/tests/unit/*.d $(BUILD)/tests/tools/*.d)
 
 # ---- fuzzing: each tests/fuzz/fuzz_X.c is a libFuzzer target; corpus in tests/fuzz/corpus/X ----
 FUZZ_BUILD := build/fuzz
@@ -170,6 +203,8 @@ install: all
 	install -d $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)
 	install -d -m 700 $(DESTDIR)$(SPOOLDIR)
 	install $(BUILD)/gatepost $(DESTDIR)$(SBINDIR)/gatepost
+	install -d $(DESTDIR)$(MODULEDIR)
+	$(if $(MODULES),install -m 644 $(MODULES) $(DESTDIR)$(MODULEDIR)/)
 	install -m 644 docs/gatepost.conf.5 $(DESTDIR)$(MANDIR)/man5/
 	install -m 644 docs/gatepost-sieve.7 $(DESTDIR)$(MANDIR)/man7/
 	install -m 644 docs/gatepost.8 $(DESTDIR)$(MANDIR)/man8/
@@ -179,7 +214,7 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/gatepost $(DESTDIR)$(MANDIR)/man5/gatepost.conf.5 $(DESTDIR)$(MANDIR)/man7/gatepost-sieve.7
 	rm -f $(DESTDIR)$(MANDIR)/man8/gatepost.8 $(DESTDIR)$(UNITDIR)/gatepost.service
-	rm -rf $(DESTDIR)$(DOCDIR)
+	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(MODULEDIR)
 .PHONY: install uninstall
 
 clean:

@@ -18,5 +18,9 @@ extern const struct table_ops table_cidr;
 extern const struct table_ops table_pcre;
 extern const struct table_ops table_regexp;
 extern const struct table_ops table_static;
+extern const struct table_ops table_sqlite;
+extern const struct table_ops table_pgsql;
+extern const struct table_ops table_mysql;
+extern const struct table_ops table_ldap;
 
 #endif

@@ -15,7 +15,7 @@ def unpack():
     os.makedirs(ROOT, exist_ok=True)
     with open(ROOT + '.lock', 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(ROOT + '/usr/lib/postfix/sbin/master'):
+        if not os.path.exists(ROOT + '/usr/lib/postfix/postfix-ldap.so'):     # the last one
             subprocess.run(['sh', os.path.join(TOP, 'tests/fixtures/postfix.sh'), 'extract', ROOT], check=True, timeout=120,
                            stdout=subprocess.DEVNULL)
     return ROOT

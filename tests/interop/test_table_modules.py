@@ -1,0 +1,175 @@
+"""Tables in databases, asked beside Debian's postmap -q with one and the same file: sqlite_table(5), pgsql_table(5), mysql_table(5), ldap_table(5),
+memcache_table(5)."""
+import os
+import subprocess
+
+import pytest
+
+from gp.postfix import unpack
+from gp.server import BINARY
+
+# Addresses and names, and keys that would like to be something else in a query.
+KEYS = ['user@example.org', 'USER@Example.ORG', 'user', '@example.org', 'user@', '@', 'nobody@example.org', 'multi@example.org', 'mixed@example.org',
+        "o'brien@example.org", "' OR '1'='1", "x'; DROP TABLE alias; --", "\\' OR 1=1 --", '\\', "a\\'b@example.org", "''", '"', '%', '%s', '%_%', 'user%@example.org',
+        'a@b@example.org', '*', '(', ')', '*)(mail=*', 'user)(mail=*', '(|(mail=*))', '\\2a', 'j\xfcrgen@example.org', 'sub@a.b.example.org', 'dots@a..b.example.org',
+        'u@.', 'u@.org', 'u@org.', 'u@a.b', 'space key', ' lead', 'trail ', 'tab\tkey', 'null@example.org', 'empty@example.org', 'bad@example.org', 'x' * 3000,
+        'key,comma', 'a=b', '#hash', 'plus+ext@example.org', '<>', ';', '/*', '--', '$1', '${x}', '\u2603', 'CN=a,DC=b', 'only@second.example.org']
+
+# What the tables hold: source, target.
+ROWS = [('user@example.org', 'user'), ('user', 'local user'), ('@example.org', 'catch@all.example.org'), ('multi@example.org', 'a@one.example.org'),
+        ('multi@example.org', 'b@two.example.org'), ('mixed@example.org', 'plain'), ('mixed@example.org', 'x@y.example.org'), ('mixed@example.org', '@z.example.org'),
+        ("o'brien@example.org", "o'brien"), ('\\', 'backslash'), ("a\\'b@example.org", 'both'), ('"', 'quote'), ('%', 'percent'), ('*', 'star'), ('(', 'open'),
+        ('j\xfcrgen@example.org', 'j\xfcrgen'), ('sub@a.b.example.org', 'sub'), ('dots@a..b.example.org', 'dots'), ('space key', 'space'), (' lead', 'lead'),
+        ('trail ', 'trail'), ('tab\tkey', 'tab'), ('null@example.org', None), ('empty@example.org', ''), ('plus+ext@example.org', 'plus'), ('\u2603', 'snowman'),
+        ('x' * 3000, 'long'), ('a@b@example.org', 'two at'), ('CN=a,DC=b', 'name'), ('only@second.example.org', 'second')]
+
+# What a file adds to the way to the database.
+QUERIES = {
+    'plain': "query = SELECT target FROM alias WHERE source = '%s' ORDER BY id\n",
+    'parts': "query = SELECT target FROM alias WHERE source = '%u@%d'\n ORDER BY id\nresult_format = %S -> %s (%U of %D)\n",
+    'labels': "query = SELECT target FROM alias WHERE source = '%s' AND '%1' = 'org' AND '%2' = 'example'\nresult_format = %s.%2.%1\n",
+    'user': "query = SELECT target FROM alias WHERE source = '%u'\n",
+    'domain part': "query = SELECT target FROM alias WHERE source = '@%d'\nresult_format = [%d]%%%u\n",
+    'result parts': "query = SELECT target FROM alias WHERE source = '%s' ORDER BY id\nresult_format = %u at %d\n",
+    'result user': "query = SELECT target FROM alias WHERE source = '%s' ORDER BY id\nresult_format = <%u>\n",
+    'domain': "query = SELECT target FROM alias WHERE source = '%s' ORDER BY id\ndomain = !a.b.example.org example.org, inline:{second.example.org=x}\n",
+    'older': "table = alias\nselect_field = target\nwhere_field = source\nadditional_conditions = AND id > 0 ORDER BY id\n",
+    'none': "query = SELECT target FROM alias WHERE 1 = 0\n",
+}
+
+
+class Beside:
+    """One file in a folder, asked by gatepost and by Postfix."""
+
+    def __init__(self, folder, kind):
+        self.folder, self.kind = folder, kind
+        self.root, self.conf = unpack(), os.path.join(folder, 'postfix')
+        self.path = os.path.join(folder, kind + '.cf')
+        os.makedirs(self.conf, exist_ok=True)
+        for name, text in (('main.cf', 'compatibility_level = 3.6\nmail_owner = list\nsetgid_group = irc\ndefault_privs = nobody\n'
+                            'queue_directory = /tmp\nmeta_directory = %s\nshlib_directory = %s/usr/lib/postfix\n' % (self.conf, self.root)),
+                           ('master.cf', ''),
+                           ('dynamicmaps.cf', ''.join('%s postfix-%s.so dict_%s_open\n' % (k, k, k) for k in ('sqlite', 'pgsql', 'mysql', 'ldap')))):
+            self.write(os.path.join(self.conf, name), text)
+
+    @staticmethod
+    def write(path, text):
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(text)
+
+    @property
+    def map(self):
+        return '%s:%s' % (self.kind, self.path)
+
+    def run(self, *args, keys=None, env=None):
+        done = subprocess.run(args, input=None if keys is None else ('\n'.join(keys) + '\n').encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=60, check=False, env=dict(os.environ, **(env or {})))
+        return done.returncode, done.stdout.decode('utf-8', 'surrogateescape'), done.stderr.decode('utf-8', 'surrogateescape')
+
+    def gatepost(self, *args, keys=None):
+        return self.run(BINARY, 'table', 'get', self.map, *args, keys=keys, env={'ASAN_OPTIONS': 'detect_leaks=0'})
+
+    def postmap(self, *args, keys=None):
+        return self.run(self.root + '/usr/sbin/postmap', '-c', self.conf, '-q', *args, self.map, keys=keys,
+                        env={'LD_LIBRARY_PATH': self.root + '/usr/lib/postfix', 'LANG': 'C'})
+
+    def same(self, text, keys=KEYS):
+        """The answers to all KEYS, which must be Postfix's."""
+        self.write(self.path, text)
+        ours, theirs = self.gatepost('-', keys=keys), self.postmap('-', keys=keys)
+        assert not ours[2], ours[2]
+        assert ours[1].splitlines() == theirs[1].splitlines(), theirs[2]
+        assert ours[0] == theirs[0]
+        return dict(line.split('\t', 1) for line in ours[1].splitlines() if line.count('\t') == 1)
+
+    def one(self, key):
+        """(status, value, what was said) of one key."""
+        status, out, err = self.gatepost(key)
+        return status, out.rstrip('\n'), err
+
+    def patient(self, timeout, *keys):
+        """As gatepost(), with a time limit for a lookup."""
+        config = os.path.join(self.folder, 'gatepost.conf')
+        self.write(self.folder + '/mx.sieve', 'require "vnd.gatepost.mta"; stage "message" { discard; }\n')
+        self.write(config, 'hostname = "mx.example.test"\nspool = "%s"\ntable t { map = "%s" timeout = %s }\n'
+                   'listener mx { address = {"127.0.0.1:2525"} script = "mx.sieve" }\n' % (self.folder, self.map, timeout))
+        return self.run(BINARY, '-c', config, 'table', 'get', 't', *keys, env={'ASAN_OPTIONS': 'detect_leaks=0'})
+
+    def cannot_tell(self, key, why, timeout=None):
+        status, out, err = self.patient(timeout, key) if timeout else self.gatepost(key)
+        assert (status, out) == (1, '') and why in err, (status, out, err)
+
+
+@pytest.fixture(scope='module')
+def sqlite(place):
+    return Sqlite(place)
+
+
+class Sqlite(Beside):
+    def __init__(self, folder):
+        super().__init__(folder, 'sqlite')
+        self.db = os.path.join(folder, 'mail.db')
+        self.fill(self.db, ROWS)
+
+    def fill(self, path, rows):
+        import sqlite3
+        with sqlite3.connect(path) as c:
+            c.execute('CREATE TABLE alias (id INTEGER PRIMARY KEY, source TEXT, target TEXT, other TEXT)')
+            c.executemany("INSERT INTO alias (source, target, other) VALUES (?, ?, 'other')", rows)
+        c.close()
+
+    def config(self, text):
+        return 'dbpath = %s\n%s' % (self.db, text)
+
+
+@pytest.mark.parametrize('name', QUERIES)
+def test_sqlite(sqlite, name):
+    found = sqlite.same(sqlite.config(QUERIES[name]))
+    if name == 'plain':
+        assert found['user@example.org'] == 'user' and found['multi@example.org'] == 'a@one.example.org,b@two.example.org' and found["o'brien@example.org"] == "o'brien"
+        assert 'nobody@example.org' not in found and 'null@example.org' not in found
+    elif name == 'domain':
+        assert set(found) >= {'user@example.org', 'only@second.example.org'} and 'sub@a.b.example.org' not in found and 'user' not in found
+
+
+def test_sqlite_limit(sqlite):
+    sqlite.write(sqlite.path, sqlite.config(QUERIES['plain'] + 'expansion_limit = 1\n'))
+    assert sqlite.one('user@example.org')[:2] == (0, 'user')
+    sqlite.cannot_tell('multi@example.org', 'more than 1 values (expansion_limit)')
+    assert sqlite.postmap('multi@example.org')[:2] == (1, '')
+
+
+def test_sqlite_first_column(sqlite):
+    sqlite.same(sqlite.config("query = SELECT target, other FROM alias WHERE source = '%s' ORDER BY id\n"), ['user@example.org', 'multi@example.org'])
+
+
+def test_sqlite_harm(sqlite):
+    """A query that would change something, one that is none, and one without end."""
+    sqlite.write(sqlite.path, sqlite.config("query = DELETE FROM alias WHERE source = '%s'\n"))
+    sqlite.cannot_tell('user@example.org', 'attempt to write a readonly database')
+    sqlite.write(sqlite.path, sqlite.config("query = SELECT missing FROM alias WHERE source = '%s'\n"))
+    sqlite.cannot_tell('user@example.org', 'no such column: missing')
+    sqlite.write(sqlite.path, sqlite.config('query = WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 0\n'))
+    sqlite.cannot_tell('user@example.org', 'no answer within 1 s', timeout='1s')
+    sqlite.write(sqlite.path, sqlite.config("query = SELECT target FROM alias WHERE source = '%s'\n"))
+    assert sqlite.one('user@example.org')[:2] == (0, 'user')
+
+
+def test_sqlite_files(folder):
+    t = Sqlite(folder)
+    query = "query = SELECT target FROM alias WHERE source = '%s'\n"
+    t.write(t.path, 'dbpath = %s/nonexistent\n%s' % (folder, query))
+    t.cannot_tell('user', 'cannot open %s/nonexistent: No such file or directory' % folder)
+    t.write(folder + '/damaged', 'this is no database at all\n' * 100)
+    t.write(t.path, 'dbpath = %s/damaged\n%s' % (folder, query))
+    t.cannot_tell('user', 'file is not a database')
+    t.write(t.path, t.config(query + 'colour = green\n'))
+    status, out, err = t.gatepost('user')
+    assert (status, out) == (0, 'local user\n') and '%s, line 3: there is no parameter' % t.path in err and 'colour' in err
+    for text, why in (('query = SELECT 1\n', 'the parameter "dbpath" is missing'), ('dbpath /x\n', "line 1: there is no '='"),
+                      (t.config('table = a\n'), 'the parameter "select_field" is missing'), (t.config('query = %x\n'), "a '%' that is followed by none of"),
+                      (t.config(query + 'expansion_limit = -1\n'), 'line 3: expansion_limit is a number from 0 on, not "-1"')):
+        t.write(t.path, text)
+        t.cannot_tell('user', why)
+    t.path = folder + '/none'
+    t.cannot_tell('user', 'cannot read %s/none: No such file or directory' % folder)
