@@ -19,13 +19,15 @@
 struct table_verb {
 	const char *name;
 	const char *options;            /* letters, as for getopt(3) */
-	unsigned keys_min, keys_max;    /* behind MAP */
+	unsigned min, max;              /* arguments, MAP among them */
 	int (*run)(struct table_command *c);
 };
 
 static const struct table_verb verbs[] = {
-	{ "get", "af", 1, UINT_MAX, command_table_get },
-	{ "dump", "a", 0, 0, command_table_dump },
+	{ "get", "af", 2, UINT_MAX, command_table_get },
+	{ "dump", "a", 1, 1, command_table_dump },
+	{ "build", "ad:fFinNoprw", 1, 1, command_table_build },
+	{ "check", "", 0, 1, command_table_check },
 };
 
 /* ---- saying things ---- */
@@ -57,7 +59,7 @@ static void hear_table(void *arg, enum log_level level, const char *text)
 
 /* ---- which table ---- */
 
-static int read_config(struct table_command *c)
+int table_command_configure(struct table_command *c)
 {
 	struct buf err = { 0 };
 	int r = config_read(c->file, &c->config, &err);
@@ -71,7 +73,7 @@ static int read_config(struct table_command *c)
 
 static int open_named(struct table_command *c)
 {
-	int code = read_config(c);
+	int code = table_command_configure(c);
 	if (code)
 		return code;
 	c->table = config_table(c->config, bytes_of(c->map));
@@ -130,17 +132,18 @@ static bool read_options(struct table_command *c, const struct table_verb *v, ch
 		argc++;
 	optind = 0;     /* getopt(3): to begin anew */
 	while ((option = getopt_long(argc, argv, v->options, longs, NULL)) != -1) {
-		if (option == '=' ? v->keys_min == 0 || !read_use(c, optarg) : !strchr(v->options, option))
+		if (option == '=' ? v->max == 1 || !read_use(c, optarg) : !strchr(v->options, option))
 			return false;
+		if (option == 'd')
+			c->removed = optarg;
 		buf_add_char(letters, (char)option);
 	}
 	c->letters = buf_str(letters);
-	if (optind == argc)
-		return false;
+	unsigned count = (unsigned)(argc - optind);
 	c->map = argv[optind];
-	c->keys = argv + optind + 1;
-	c->key_count = (unsigned)(argc - optind - 1);
-	return c->key_count >= v->keys_min && c->key_count <= v->keys_max;
+	c->keys = argv + optind + (count > 0);
+	c->key_count = count - (count > 0);
+	return count >= v->min && count <= v->max;
 }
 
 static const struct table_verb *find_verb(const char *name)

@@ -10,6 +10,9 @@
 #include "mta/command.h"
 #include "mta/config.h"
 #include "tcp_table/table.h"
+#include "tcp_table/table_lines.h"
+
+#include <sys/stat.h>
 
 enum { TABLE_NO = 1 };
 
@@ -21,6 +24,7 @@ struct table_command {
 	unsigned key_count;
 	const char *letters;            /* the options that were given */
 	enum table_use use;
+	const char *removed;            /* -d: a key, or "-" */
 	unsigned warnings;              /* told by tables so far */
 	/* what MAP is */
 	struct config *config;          /* if it is a name */
@@ -32,6 +36,18 @@ void table_command_complain(struct table_command *c, const char *fmt, ...) __att
 /* Finds or opens c->map.  An exit code. */
 int table_command_open(struct table_command *c);
 void table_command_close(struct table_command *c);
+
+/* Reads gatepost.conf.  An exit code. */
+int table_command_configure(struct table_command *c);
+
+/* command_table_build.c */
+/* -errno */
+int table_command_read(const char *file, struct stat *ret_st, struct buf *to);
+void table_command_tell(const struct table_notes *n);
+int command_table_build(struct table_command *c);
+
+/* command_table_check.c */
+int command_table_check(struct table_command *c);
 
 /* command_table_get.c */
 int command_table_get(struct table_command *c);

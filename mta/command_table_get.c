@@ -75,6 +75,7 @@ TASK_FN static void get_lines(struct table_getting *g)
 		if (bytes_ends(key, BYTES("\n")))
 			key.n--;
 		get_key(g, key, false);
+		task_yield();   /* nobody else waits, but it is no hanging task */
 	}
 	free(line);
 }
@@ -117,6 +118,8 @@ int command_table_get(struct table_command *c)
 static int dump_entry(void *arg, struct bytes key, struct bytes value)
 {
 	struct table_command *c = arg;
+	key.n = strnlen(key.p, key.n);
+	value.n = strnlen(value.p, value.n);
 	if (value.n == 0)
 		warn_empty(c, key);
 	print_entry(c, key, value);

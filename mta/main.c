@@ -21,6 +21,8 @@ static const char usage[] = "usage: gatepost [-c FILE] serve [-d]    accept mail
 			    "       gatepost [-c FILE] hold remove ID...|ALL                throw it away\n"
 			    "       gatepost [-c FILE] table get [option...] MAP KEY...|-    what it has, as postmap -q\n"
 			    "       gatepost [-c FILE] table dump [option...] MAP            all of it, as postmap -s\n"
+			    "       gatepost table build [option...] MAP                     from its source, as postmap; -a: as postalias\n"
+			    "       gatepost [-c FILE] table check [MAP]                     what is wrong with it, or with all that are configured\n"
 			    "       gatepost version\n";
 
 static void print_lines(FILE *to, const struct buf *text)

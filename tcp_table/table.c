@@ -4,6 +4,7 @@
 #include "tcp_table/table.h"
 
 #include "lib/base/mem.h"
+#include "tcp_table/table_fold.h"
 #include "tcp_table/table_keys.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@ struct table {
 	void *state;
 	char *name;             /* as in gatepost.conf */
 	char *delimiters;
+	char *source;           /* of a file that is built; NULL */
 	bool fold_key;
 };
 
@@ -51,16 +53,28 @@ static int table_parse(struct bytes map, const struct table_options *o, const st
 	return *ret ? 0 : table_unknown(o->kinds, type, err);
 }
 
-static int table_open_kind(const struct table_ops *ops, struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)
+/* A relative file is one of the folder. */
+static struct bytes table_resolve(const struct table_ops *ops, struct bytes spec, const struct table_options *o, struct buf *path)
 {
-	struct buf path = { 0 };
-	if (ops->names_file && o->folder && !bytes_starts(spec, BYTES("/"))) {
-		buf_printf(&path, "%s/%.*s", o->folder, BYTES_ARG(spec));
-		spec = buf_bytes(&path);
-	}
-	int r = ops->open(spec, o, ret_state, err);
-	buf_fini(&path);
-	return r;
+	if (!ops->names_file || !o->folder || bytes_starts(spec, BYTES("/")))
+		return spec;
+	buf_printf(path, "%s/%.*s", o->folder, BYTES_ARG(spec));
+	return buf_bytes(path);
+}
+
+static int table_open_kind(const struct table_ops *ops, struct bytes spec, const struct table_options *o, struct table **ret, struct buf *err)
+{
+	void *state;
+	int r = ops->open(spec, o, &state, err);
+	if (r < 0)
+		return r;
+	struct table *t = NEW(struct table);
+	*t = (struct table){
+		.ops = ops, .state = state, .delimiters = mem_strdup(o->delimiters ? o->delimiters : "+"),
+		.source = ops->builder ? bytes_dup(spec) : NULL, .fold_key = ops->fold_key && !o->keep_case
+	};
+	*ret = t;
+	return 0;
 }
 
 int table_open(const struct table_ops *const *kinds, struct bytes map, const struct table_options *o, const char *name,
@@ -69,7 +83,6 @@ int table_open(const struct table_ops *const *kinds, struct bytes map, const str
 	struct table_options with = o ? *o : (struct table_options){ 0 };
 	const struct table_ops *ops;
 	struct bytes spec;
-	void *state;
 
 	with.kinds = kinds;
 	int r = table_parse(map, &with, &ops, &spec, err);
@@ -79,16 +92,12 @@ int table_open(const struct table_ops *const *kinds, struct bytes map, const str
 		buf_printf(err, "more than %d tables within each other", TABLE_DEPTH_MAX);
 		return -EINVAL;
 	}
-	r = table_open_kind(ops, spec, &with, &state, err);
-	if (r < 0)
-		return r;
-	struct table *t = NEW(struct table);
-	*t = (struct table){
-		.ops = ops, .state = state, .name = mem_strdup(name), .delimiters = mem_strdup(with.delimiters ? with.delimiters : "+"),
-		.fold_key = ops->fold_key && !with.keep_case
-	};
-	*ret = t;
-	return 0;
+	struct buf path = { 0 };
+	r = table_open_kind(ops, table_resolve(ops, spec, &with, &path), &with, ret, err);
+	buf_fini(&path);
+	if (r == 0)
+		(*ret)->name = mem_strdup(name);
+	return r;
 }
 
 void table_close(struct table **tp)
@@ -98,6 +107,7 @@ void table_close(struct table **tp)
 		return;
 	t->ops->close(t->state);
 	mem_free(t->name);
+	mem_free(t->source);
 	mem_free(t->delimiters);
 	mem_free(t);
 	*tp = NULL;
@@ -106,6 +116,11 @@ void table_close(struct table **tp)
 const char *table_name(const struct table *t)
 {
 	return t->name;
+}
+
+const char *table_source(const struct table *t)
+{
+	return t->source;
 }
 
 bool table_whole(const struct table *t)
@@ -132,14 +147,6 @@ TASK_FN static int table_get_folded(struct table *t, struct bytes key, struct bu
 	if (!t->ops->blocks)
 		return t->ops->get(t->state, key, ret, err);
 	return task_offload(table_job_run, &(struct table_job){ t, key, ret, err });
-}
-
-static void table_fold(struct bytes key, struct buf *to)
-{
-	char *p = buf_room(to, key.n);
-	for (size_t i = 0; i < key.n; i++)
-		p[i] = key.p[i] >= 'A' && key.p[i] <= 'Z' ? (char)(key.p[i] | 0x20) : key.p[i];
-	buf_grown(to, key.n);
 }
 
 TASK_FN int table_get(struct table *t, struct bytes key, struct buf *ret, struct buf *err)

@@ -11,6 +11,7 @@
 #include "lib/run/task.h"
 
 struct table;
+struct table_builder;
 struct table_ops;
 
 struct table_options {
@@ -25,7 +26,7 @@ struct table_options {
 	unsigned depth;         /* set by table_open(): in so many others this one is */
 };
 
-/* One entry of a table; not 0 ends the walk. */
+/* One entry of a table, as it is kept: of a file that was built, perhaps with a NUL behind key and value.  Not 0 ends the walk. */
 typedef int table_entry_fn(void *arg, struct bytes key, struct bytes value);
 
 /* What a kind of table must do. */
@@ -47,6 +48,7 @@ struct table_ops {
 	/* Optional: all entries, as they are kept, in an order of the kind's own.  Blocks; not in a task.  0, what FN said, or -errno with a
 	 * sentence in ERR. */
 	int (*each)(void *state, table_entry_fn *fn, void *arg, struct buf *err);
+	const struct table_builder *builder;    /* of files that table_build.h makes; NULL: there are none */
 };
 
 /* Opens MAP ("type:spec") with the kinds in the NULL-terminated list KINDS.  "proxy:type:spec" is the same: Postfix asks its proxymap(8) then, out of a
@@ -55,6 +57,7 @@ int table_open(const struct table_ops *const *kinds, struct bytes map, const str
 	       struct table **ret, struct buf *err) __attribute__((warn_unused_result));
 void table_close(struct table **t);
 const char *table_name(const struct table *t);
+const char *table_source(const struct table *t);        /* what its file is made of by table_build.h; NULL: it is no such file */
 bool table_whole(const struct table *t);        /* table_find() asks for the whole key only */
 
 /* Looks KEY up.  1: found, the value appended to RET; 0: no; -errno: cannot tell (ERR says why).  -ECANCELED and -ETIMEDOUT are the task's own:

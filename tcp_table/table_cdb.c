@@ -8,6 +8,7 @@
  *
  * The file never changes once it is made: a new one is moved into its place.
  */
+#include "tcp_table/table_build.h"
 #include "tcp_table/table_disk.h"
 #include "tcp_table/table_kinds.h"
 
@@ -150,7 +151,46 @@ static int cdb_check(const struct table_disk_file *f)
 	return cdb_shape(f, 0, &s);
 }
 
-const struct table_disk_kind cdb_kind = { .suffix = ".cdb", .find = cdb_find, .check = cdb_check };
+/* The record at *AT; *AT is then behind it. */
+static int cdb_next(const struct table_disk_file *f, const struct cdb_shape *s, uint64_t *at, struct buf *key, struct buf *value)
+{
+	char lengths[CDB_PAIR];
+	if (*at + CDB_PAIR > s->records_end)
+		return -EIO;
+	int r = table_disk_read(f, *at, lengths, sizeof lengths);
+	if (r < 0)
+		return r;
+	uint32_t key_n = cdb_number(lengths), value_n = cdb_number(lengths + 4);
+	uint64_t begin = *at + CDB_PAIR;
+	if (begin + key_n + value_n > s->records_end)
+		return -EIO;
+	buf_clear(key);
+	buf_clear(value);
+	r = cdb_append(f, begin, key_n, key);
+	if (r == 0)
+		r = cdb_append(f, begin + key_n, value_n, value);
+	*at = begin + key_n + value_n;
+	return r;
+}
+
+static int cdb_each(const struct table_disk_file *f, table_entry_fn *fn, void *arg)
+{
+	struct buf key = { 0 }, value = { 0 };
+	struct cdb_shape s;
+	uint64_t at = CDB_HEADER;
+
+	int r = cdb_shape(f, 0, &s);
+	while (r == 0 && at < s.records_end) {
+		r = cdb_next(f, &s, &at, &key, &value);
+		if (r == 0)
+			r = fn(arg, buf_bytes(&key), buf_bytes(&value));
+	}
+	buf_fini(&key);
+	buf_fini(&value);
+	return r < 0 || cdb_untouched(f, &s) ? r : -EBUSY;
+}
+
+const struct table_disk_kind cdb_kind = { .suffix = ".cdb", .find = cdb_find, .each = cdb_each, .check = cdb_check };
 
 static int cdb_open(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)
 {
@@ -159,5 +199,6 @@ static int cdb_open(struct bytes spec, const struct table_options *o, void **ret
 }
 
 const struct table_ops table_cdb = {
-	.type = "cdb", .names_file = true, .fold_key = true, .open = cdb_open, .close = table_disk_close, .ask = table_disk_ask
+	.type = "cdb", .names_file = true, .fold_key = true, .open = cdb_open, .close = table_disk_close, .ask = table_disk_ask,
+	.each = table_disk_each, .builder = &cdb_builder
 };

@@ -10,6 +10,7 @@
  *
  * All of this blocks, and the handle is not made for threads: lookups run in the thread pool, one at a time for each table.
  */
+#include "tcp_table/table_build.h"
 #include "tcp_table/table_kinds.h"
 
 #include "lib/base/assert.h"
@@ -255,7 +256,7 @@ static int db_walk(const struct db_table *t, table_entry_fn *fn, void *arg)
 	if (r != 0)
 		return db_errno(r);
 	while (said == 0 && (r = cursor->get(cursor, &key, &value, DB_NEXT)) == 0)
-		said = fn(arg, bytes_make(key.data, strnlen(key.data, key.size)), bytes_make(value.data, strnlen(value.data, value.size)));
+		said = fn(arg, bytes_make(key.data, key.size), bytes_make(value.data, value.size));
 	cursor->close(cursor);
 	return r == 0 || r == DB_NOTFOUND ? said : db_errno(r);
 }
@@ -329,9 +330,9 @@ static int db_open_btree(struct bytes spec, const struct table_options *o, void 
 
 const struct table_ops table_hash = {
 	.type = "hash", .names_file = true, .blocks = true, .fold_key = true, .open = db_open_hash, .close = db_close, .get = db_get,
-	.each = db_each
+	.each = db_each, .builder = &hash_builder
 };
 const struct table_ops table_btree = {
 	.type = "btree", .names_file = true, .blocks = true, .fold_key = true, .open = db_open_btree, .close = db_close, .get = db_get,
-	.each = db_each
+	.each = db_each, .builder = &btree_builder
 };

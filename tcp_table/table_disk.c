@@ -267,3 +267,13 @@ TASK_FN int table_disk_ask(void *state, struct bytes key, struct buf *ret, struc
 		disk_why(r, t->path, err);
 	return r;
 }
+
+int table_disk_each(void *state, table_entry_fn *fn, void *arg, struct buf *err)
+{
+	const struct disk_table *t = state;
+	const struct table_disk_file f = { .fd = t->now->fd };
+	int r = t->kind->each(&f, fn, arg);
+	if (r < 0)
+		disk_why(r, t->path, err);
+	return r;
+}

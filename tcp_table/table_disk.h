@@ -24,15 +24,18 @@ struct table_disk_kind {
 	/* 1: found, the value appended to RET; 0: not in the file; -EAGAIN: it would have to wait; -EBUSY: somebody is writing to the file; -EIO: it is
 	 * damaged.  Has no state; runs in the loop or the thread pool, where it may not touch tasks and logs. */
 	int (*find)(const struct table_disk_file *f, struct bytes key, struct buf *ret);
+	/* Calls FN for each entry.  0, what FN said, or as find(): -EBUSY may come late. */
+	int (*each)(const struct table_disk_file *f, table_entry_fn *fn, void *arg);
 	/* Is it such a file?  0, or as find(). */
 	int (*check)(const struct table_disk_file *f);
 };
 
 extern const struct table_disk_kind cdb_kind, lmdb_kind;
 
-/* For the kind's open(); ask and close are its methods. */
+/* For the kind's open(); ask, each and close are its methods. */
 int table_disk_open(const struct table_disk_kind *kind, struct bytes spec, void **ret_state, struct buf *err) __attribute__((warn_unused_result));
 TASK_FN int table_disk_ask(void *state, struct bytes key, struct buf *ret, struct buf *err);
+int table_disk_each(void *state, table_entry_fn *fn, void *arg, struct buf *err);
 void table_disk_close(void *state);
 
 /* For find() and check(): N bytes of the file.  -EIO: they are not there. */

@@ -4,6 +4,7 @@
  * Entries are divided by commas and white space; one in braces may hold both.  Where no entry has a '=' it is a plain list: inline:{example.org,
  * example.net}.  Postfix would not take that.  The last of two entries with one key counts.
  */
+#include "tcp_table/table_fold.h"
 #include "tcp_table/table_kinds.h"
 #include "tcp_table/table_lines.h"
 
@@ -45,10 +46,10 @@ static bool inline_braced(struct bytes b)
 
 static void inline_set(struct inline_table *t, struct bytes key, struct bytes value)
 {
-	char *folded = arena_str(&t->arena, key);
-	for (char *p = folded; *p; p++)
-		*p = *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p;
-	strmap_set(&t->entries, bytes_make(folded, key.n), arena_str(&t->arena, value));
+	struct buf folded = { 0 };
+	table_fold(key, &folded);
+	strmap_set(&t->entries, buf_bytes(&folded), arena_str(&t->arena, value));
+	buf_fini(&folded);
 }
 
 static int inline_entry(struct inline_table *t, struct bytes entry, struct buf *err)

@@ -13,6 +13,7 @@
  * Writers never write to a page that the last two transactions know.  So what was read between two looks at the meta pages is of one transaction when both
  * looks are alike, and no lock and no place in LMDB's table of readers is needed; nor does it matter when a writer makes the file larger.
  */
+#include "tcp_table/table_build.h"
 #include "tcp_table/table_disk.h"
 #include "tcp_table/table_kinds.h"
 
@@ -189,6 +190,11 @@ static int lmdb_search(const struct lmdb_look *l, unsigned first, struct bytes k
 	return 0;
 }
 
+static size_t lmdb_child_page(const struct lmdb_node *node)
+{
+	return (size_t)(node->low | (uint64_t)node->high << 16 | (uint64_t)node->flags << 32);
+}
+
 /* The page below a branch page where KEY would be.  The first node stands for all below the second's key; its own is not looked at. */
 static int lmdb_child(const struct lmdb_look *l, struct bytes key, size_t *ret)
 {
@@ -202,8 +208,7 @@ static int lmdb_child(const struct lmdb_look *l, struct bytes key, size_t *ret)
 		r = lmdb_node(l, same ? i : i - 1, &node, &at, &rest);
 	if (r < 0)
 		return r;
-	uint64_t page = node.low | (uint64_t)node.high << 16 | (uint64_t)node.flags << 32;
-	*ret = (size_t)page;
+	*ret = lmdb_child_page(&node);
 	return 0;
 }
 
@@ -234,6 +239,18 @@ static int lmdb_big_value(struct lmdb_look *l, struct bytes rest, size_t n, stru
 	return r;
 }
 
+/* The value of a node of a leaf; REST is what follows its key. */
+static int lmdb_value(struct lmdb_look *l, const struct lmdb_node *node, struct bytes rest, struct buf *ret)
+{
+	size_t n = node->low | (size_t)node->high << 16;
+	if (node->flags == LMDB_BIG)
+		return lmdb_big_value(l, rest, n, ret);
+	if (node->flags != LMDB_PLAIN || n > rest.n)
+		return -EIO;    /* a tree below a tree, or what is not LMDB's */
+	buf_add(ret, bytes_first(rest, n));
+	return 0;
+}
+
 static int lmdb_leaf(struct lmdb_look *l, struct bytes key, struct buf *ret)
 {
 	struct lmdb_node node;
@@ -245,15 +262,8 @@ static int lmdb_leaf(struct lmdb_look *l, struct bytes key, struct buf *ret)
 	if (r < 0 || !same)
 		return r;
 	r = lmdb_node(l, i, &node, &at, &rest);
-	if (r < 0)
-		return r;
-	size_t n = node.low | (size_t)node.high << 16;
-	if (node.flags == LMDB_BIG)
-		r = lmdb_big_value(l, rest, n, ret);
-	else if (node.flags != LMDB_PLAIN || n > rest.n)
-		r = -EIO;       /* a tree below a tree, or what is not LMDB's */
-	else
-		buf_add(ret, bytes_first(rest, n));
+	if (r == 0)
+		r = lmdb_value(l, &node, rest, ret);
 	return r < 0 ? r : 1;
 }
 
@@ -299,7 +309,75 @@ static int lmdb_check(const struct table_disk_file *f)
 	return r < 0 ? r : 0;
 }
 
-const struct table_disk_kind lmdb_kind = { .suffix = ".lmdb", .find = lmdb_find, .check = lmdb_check };
+/* ---- all of it ---- */
+
+struct lmdb_walk {
+	struct lmdb_look look;
+	table_entry_fn *fn;
+	void *arg;
+	uint64_t pages;                 /* that may still be seen: a damaged file may lead around in circles */
+};
+
+static int lmdb_walk_leaf(struct lmdb_walk *w)
+{
+	struct buf value = { 0 };
+	int r = 0;
+	for (unsigned i = 0; r == 0 && i < lmdb_count(&w->look); i++) {
+		struct lmdb_node node;
+		struct bytes key, rest;
+		buf_clear(&value);
+		r = lmdb_node(&w->look, i, &node, &key, &rest);
+		if (r == 0)
+			r = lmdb_value(&w->look, &node, rest, &value);
+		if (r == 0)
+			r = w->fn(w->arg, key, buf_bytes(&value));
+	}
+	buf_fini(&value);
+	return r;
+}
+
+static int lmdb_walk_page(struct lmdb_walk *w, size_t page, unsigned depth)
+{
+	bool leaf = depth == w->look.meta->main.depth;
+	int r = depth > w->look.meta->main.depth || w->pages-- == 0 ? -EIO : lmdb_read_page(&w->look, page);
+	if (r == 0 && !lmdb_page_sound(&w->look, leaf ? LMDB_LEAF : LMDB_BRANCH))
+		r = -EIO;
+	if (r < 0)
+		return r;
+	if (leaf)
+		return lmdb_walk_leaf(w);
+	unsigned count = lmdb_count(&w->look);
+	for (unsigned i = 0; r == 0 && i < count; i++) {
+		struct lmdb_node node;
+		struct bytes key, rest;
+		/* Below it other pages were looked at. */
+		if (i)
+			r = lmdb_read_page(&w->look, page);
+		if (r == 0 && i >= lmdb_count(&w->look))
+			r = -EBUSY;
+		if (r == 0)
+			r = lmdb_node(&w->look, i, &node, &key, &rest);
+		if (r == 0)
+			r = lmdb_walk_page(w, lmdb_child_page(&node), depth + 1);
+	}
+	return r;
+}
+
+static int lmdb_each(const struct table_disk_file *f, table_entry_fn *fn, void *arg)
+{
+	struct lmdb_walk w = { .fn = fn, .arg = arg };
+	struct stat st;
+	int r = fstat(f->fd, &st) < 0 ? -errno : lmdb_begin(f, &w.look);
+	if (r == 0)
+		w.pages = (uint64_t)st.st_size / w.look.meta->free.page_size;
+	if (r == 0 && w.look.meta->main.root != lmdb_no_page)
+		r = lmdb_walk_page(&w, w.look.meta->main.root, 1);
+	int still = w.look.meta ? lmdb_still(&w.look) : 0;
+	buf_fini(&w.look.page);
+	return still < 0 ? still : r;
+}
+
+const struct table_disk_kind lmdb_kind = { .suffix = ".lmdb", .find = lmdb_find, .each = lmdb_each, .check = lmdb_check };
 
 static int lmdb_open(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)
 {
@@ -308,5 +386,6 @@ static int lmdb_open(struct bytes spec, const struct table_options *o, void **re
 }
 
 const struct table_ops table_lmdb = {
-	.type = "lmdb", .names_file = true, .fold_key = true, .open = lmdb_open, .close = table_disk_close, .ask = table_disk_ask
+	.type = "lmdb", .names_file = true, .fold_key = true, .open = lmdb_open, .close = table_disk_close, .ask = table_disk_ask,
+	.each = table_disk_each, .builder = &lmdb_builder
 };

@@ -6,7 +6,9 @@
  * The first of two entries with one key counts, and the second is complained of.  Keys are compared in lower case.
  */
 #include "tcp_table/table_file.h"
+#include "tcp_table/table_fold.h"
 #include "tcp_table/table_kinds.h"
+#include "tcp_table/table_source.h"
 
 #include "lib/base/arena.h"
 #include "lib/base/mem.h"
@@ -17,48 +19,24 @@ struct texthash {
 	struct arena arena;
 };
 
-static void texthash_lower(struct bytes from, struct buf *to)
-{
-	buf_clear(to);
-	for (size_t i = 0; i < from.n; i++)
-		buf_add_char(to, from.p[i] >= 'A' && from.p[i] <= 'Z' ? (char)(from.p[i] | 0x20) : from.p[i]);
-}
-
-static void texthash_entry(struct texthash *t, struct bytes line, unsigned number, struct buf *folded, struct table_notes *notes)
-{
-	struct bytes value = line, key = table_word(&value);
-
-	if (value.n == 0) {
-		table_note(notes, number, "a key without a value is ignored: \"%.*s\"", BYTES_ARG(key));
-		return;
-	}
-	if (bytes_ends(key, BYTES(":")))
-		table_note(notes, number, "\"%.*s\" looks like the \"key: value\" of an alias file", BYTES_ARG(key));
-	texthash_lower(key, folded);
-	if (strmap_get(&t->entries, buf_bytes(folded)))
-		table_note(notes, number, "\"%.*s\" again: the first entry counts", BYTES_ARG(key));
-	else
-		strmap_set(&t->entries, buf_bytes(folded), arena_str(&t->arena, value));
-}
-
 static void *texthash_load(char *text, size_t n, struct table_notes *notes)
 {
 	struct texthash *t = NEW(struct texthash);
-	struct table_lines lines;
+	struct table_source source;
 	struct buf folded = { 0 };
-	struct bytes line;
+	struct bytes key, value;
 
-	table_lines_init(&lines, bytes_make(text, n));
-	while (table_lines_next(&lines, &line)) {
-		if (lines.orphan)
-			table_note(notes, lines.line, "a line that begins with white space continues nothing and is ignored");
-		else if (bytes_find(line, '\0') >= 0 || !bytes_utf8(line))
-			table_note(notes, lines.line, "a line that is not UTF-8 is ignored");
+	table_source_init(&source, bytes_make(text, n), false, notes);
+	while (table_source_next(&source, &key, &value)) {
+		buf_clear(&folded);
+		table_fold(key, &folded);
+		if (strmap_get(&t->entries, buf_bytes(&folded)))
+			table_note(notes, source.lines.line, "\"%.*s\" again: the first entry counts", BYTES_ARG(key));
 		else
-			texthash_entry(t, line, lines.line, &folded, notes);
+			strmap_set(&t->entries, buf_bytes(&folded), arena_str(&t->arena, value));
 	}
 	buf_fini(&folded);
-	table_lines_fini(&lines);
+	table_source_fini(&source);
 	return t;
 }
 

@@ -20,6 +20,13 @@ static int file_with(struct bytes content)
 	return fd;
 }
 
+static int count_entry(void *arg, struct bytes key, struct bytes value)
+{
+	size_t *content = arg;
+	ASSERT(key.n + value.n <= *content);
+	return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct table_disk_kind *const kinds[] = { &cdb_kind, &lmdb_kind };
@@ -37,6 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ASSERT(r != 0 || value.n == 0);
 	ASSERT(value.n <= content.n);
 	ASSERT(r < 0 || kind->check(&file) <= 0);
+	r = kind->each(&file, count_entry, &content.n);
+	ASSERT(r == 0 || r == -EIO);
 	buf_fini(&value);
 	return 0;
 }

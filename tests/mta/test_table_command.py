@@ -1,4 +1,5 @@
 """gatepost table: what a table has, at a terminal."""
+import fcntl
 import os
 import subprocess
 
@@ -96,6 +97,179 @@ def test_named_in_the_configuration(folder):
     said = Ran(('-c', conf, 'table', 'get', 'u', 'B'))
     assert said.code == 1 and 'no table of that name' in said.err
     assert Ran(('-c', conf + '.none', 'table', 'get', 't', 'B')).code == 66
+
+
+KINDS = {'hash': '.db', 'btree': '.db', 'lmdb': '.lmdb', 'cdb': '.cdb'}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+def dumped(name, *options):
+    said = table('dump', *options, name)
+    assert said.code == 0, said.err
+    return dict(line.split('\t', 1) for line in said.out.splitlines())
+
+
+SOURCE = '# one\nUser@Example.org  first\n\nlist@example.org a,\n\tb\n  # c\n  c\n"two words"@example.org\tx\n'
+BUILT = {'user@example.org': 'first', 'list@example.org': 'a,\tb  c', '"two words"@example.org': 'x'}
+
+
+def test_build(folder, kind):
+    path = write(os.path.join(folder, 'map'), SOURCE)
+    os.chmod(path, 0o640)
+    said = table('build', kind + ':' + path)
+    assert (said.code, said.out, said.err) == (0, '', '')
+    assert dumped(kind + ':' + path) == BUILT
+    assert table('get', kind + ':' + path, 'USER@example.org', 'User@x').out == 'USER@example.org\tfirst\n'
+    assert os.stat(path + KINDS[kind]).st_mode & 0o777 == 0o640
+    assert sorted(os.listdir(folder)) == ['map', 'map' + KINDS[kind]]
+
+
+def test_build_in_the_place_of_another(folder, kind):
+    path = write(os.path.join(folder, 'map'), SOURCE)
+    built = path + KINDS[kind]
+    assert table('build', kind + ':' + path).code == 0
+    os.chmod(built, 0o604)
+    old = os.open(built, os.O_RDONLY)
+    before = os.pread(old, 1 << 20, 0)
+    write(path, 'other@example.org y\n')
+    # What an interrupted one has left.
+    write(built + '.tmp', 'x' * 100000)
+    os.rename(built, built + '.real')
+    os.symlink('map%s.real' % KINDS[kind], built)
+    write(built + '.real.tmp', 'x' * 100000)
+    assert table('build', kind + ':' + path).code == 0
+    assert os.path.islink(built) and os.stat(built).st_mode & 0o777 == 0o604
+    assert dumped(kind + ':' + path) == {'other@example.org': 'y'}
+    # Who has the old file open sees all of it still.
+    assert os.pread(old, 1 << 20, 0) == before and os.fstat(old).st_nlink == 0
+    os.close(old)
+
+
+def test_build_keeps_the_old_file_when_it_fails(folder, kind):
+    path = write(os.path.join(folder, 'map'), SOURCE)
+    assert table('build', kind + ':' + path).code == 0
+    os.unlink(path)
+    said = table('build', kind + ':' + path)
+    assert said.code == 1 and 'cannot read ' + path in said.err
+    assert dumped(kind + ':' + path) == BUILT
+    assert os.listdir(folder) == ['map' + KINDS[kind]]
+
+
+def test_build_more(folder, kind):
+    name = kind + ':' + os.path.join(folder, 'map')
+    assert table('build', '-i', name, stdin='a 1\nb 2\n').code == 0
+    said = table('build', '-i', name, stdin='B 3\nc 4\n')
+    assert said.code == 0 and 'standard input, line 1: "B" again' in said.err
+    assert dumped(name) == {'a': '1', 'b': '2', 'c': '4'}
+    said = table('build', '-wi', name, stdin='B 3\n')
+    assert (said.code, said.err) == (0, '') and dumped(name)['b'] == '2'
+    said = table('build', '-ri', name, stdin='B 3\n')
+    assert (said.code, said.err) == (0, '') and dumped(name)['b'] == '3'
+    assert table('build', '-d', 'A', name).code == 0
+    assert table('build', '-d', 'A', name).code == 1
+    assert table('build', '-d', '-', name, stdin='x\nc').code == 0
+    assert dumped(name) == {'b': '3'}
+    assert table('build', '-d', 'x', name + '.none').code == 1
+
+
+def test_build_as_written(folder, kind):
+    path = write(os.path.join(folder, 'map'), 'Up 1\nup 2\n')
+    assert table('build', '-f', kind + ':' + path).err == ''
+    assert dumped(kind + ':' + path) == {'Up': '1', 'up': '2'}
+    assert table('get', '-f', kind + ':' + path, 'Up', 'up').out == 'Up\t1\nup\t2\n'
+
+
+def test_build_with_and_without_nul(folder, kind):
+    path = write(os.path.join(folder, 'map'), 'key value\n')
+    for option, nul in (('-n', False), ('-N', True), ('', kind != 'cdb')):
+        assert table('build', *option.split(), kind + ':' + path).code == 0
+        with open(path + KINDS[kind], 'rb') as f:
+            held = f.read()
+        assert (b'value\0' in held and b'key\0' in held) is nul or kind in ('hash', 'btree')
+        assert table('get', kind + ':' + path, 'key').out == 'value\n'
+
+
+def test_build_from_files(folder, kind):
+    one, two = write(os.path.join(folder, 'one'), 'first\n'), write(os.path.join(folder, 'two'), 'second')
+    path = write(os.path.join(folder, 'map'), 'a %s\nb %s, %s\nc %s.none\n' % (one, one, two, one))
+    said = table('build', '-F', kind + ':' + path)
+    assert said.code == 0 and path + ', line 3: %s.none: No such file' % one in said.err
+    assert dumped(kind + ':' + path) == {'a': 'Zmlyc3QK', 'b': 'Zmlyc3QKCnNlY29uZA=='}
+
+
+def test_build_aliases(folder, kind):
+    path = write(os.path.join(folder, 'aliases'), 'Root: joe, "a b"@x ,\n |"/bin/false x"\n"quoted name": :include:/etc/x\n'
+                 'no colon\na@b: c\nx, y: z\nempty:\nl: (why) [1.2.3.4]\\@ <j@x>\n')
+    said = table('build', '--aliases', kind + ':' + path)
+    assert said.code == 0
+    for line in 4, 5, 6, 7:
+        assert '%s, line %d: ' % (path, line) in said.err
+    had = dumped(kind + ':' + path, '-a')
+    assert len(had.pop('YP_LAST_MODIFIED:')) == 10 and '.' in had.pop('YP_MASTER_NAME:')
+    assert had == {'root:': 'joe, "a b"@x, |"/bin/false x"', 'quoted name:': ':include:/etc/x', '@:': '@', 'l:': '(why) [1.2.3.4] "@" <j@x>'}
+
+
+def test_build_what_cannot_be(folder):
+    path = write(os.path.join(folder, 'map'), 'a 1\n')
+    said = table('build', 'pcre:' + path)
+    assert said.code == 1 and 'cannot be built; these can be: ' in said.err and 'lmdb' in said.err
+    assert table('build', 'name').code == 64
+    said = table('build', 'lmdb:' + write(path, 'k' * 512 + ' v\nk w\n'))
+    assert said.code == 0 and 'line 1: ' in said.err and 'too long a key' in said.err
+    assert dumped('lmdb:' + path) == {'k': 'w'}
+
+
+def test_build_waits_for_another(folder, kind):
+    path = write(os.path.join(folder, 'map'), 'a 1\n')
+    with open(path + KINDS[kind] + '.tmp', 'wb') as other:
+        fcntl.lockf(other, fcntl.LOCK_EX)
+        with subprocess.Popen([BINARY, 'table', 'build', kind + ':' + path]) as building:
+            other.write(b'the work of another')
+            other.flush()
+            assert building.poll() is None
+            os.rename(path + KINDS[kind] + '.tmp', path + KINDS[kind])
+            fcntl.lockf(other, fcntl.LOCK_UN)
+            assert building.wait(PATIENCE) == 0
+    assert dumped(kind + ':' + path) == {'a': '1'}
+
+
+def test_check(folder, kind):
+    path = write(os.path.join(folder, 'map'), 'a 1\nlost\nA 2\n')
+    table('build', kind + ':' + path)
+    said = table('check', kind + ':' + path)
+    assert said.code == 1 and said.out == ''
+    assert path + ', line 2: a key without a value' in said.err and path + ', line 3: "A" again' in said.err
+    write(path, 'a 1\n')
+    os.utime(path, (1, 1))
+    said = table('check', kind + ':' + path)
+    assert (said.code, said.out, said.err) == (0, '%s:%s: ok\n' % (kind, path), '')
+    os.utime(path, (1e9, 4e9))
+    said = table('check', kind + ':' + path)
+    assert said.code == 1 and 'is older than its source' in said.err
+    write(path, 'a: b\n')
+    table('build', '-a', kind + ':' + path)
+    assert table('check', kind + ':' + path).err == ''
+    os.truncate(path + KINDS[kind], 100)
+    said = table('check', kind + ':' + path)
+    assert said.code == 1 and 'cannot open' in said.err
+
+
+def test_check_all(folder):
+    for name in ('good', 'bad'):
+        write(os.path.join(folder, name), '/x/ 1\n' if name == 'good' else '/x/ 1\n/(/ 2\n')
+    conf = configured(folder, 'table one { map = "pcre:good" }\n')
+    said = Ran(('-c', conf, 'table', 'check'))
+    assert (said.code, said.out, said.err) == (0, conf + ': ok\n', '')
+    conf = configured(folder, 'table one { map = "pcre:good" }\ntable two { map = "regexp:bad" }\ntable three { map = "cidr:bad" }\n')
+    said = Ran(('-c', conf, 'table', 'check'))
+    assert said.code == 1 and said.err.count('bad, line') == 3 and 'good' not in said.err
+    assert Ran(('-c', conf, 'table', 'check', 'one')).code == 1
+    conf = configured(folder, 'table one { map = "pcre:none" }\n')
+    assert Ran(('-c', conf, 'table', 'check')).code == 78
 
 
 @pytest.mark.parametrize('args', [(), ('nonesuch',), ('get',), ('get', 'inline:{a=1}'), ('get', '-x', 'inline:{a=1}', 'a'), ('dump', 'inline:{a=1}', 'a')])

@@ -48,7 +48,7 @@ static void test_texthash(void **state)
 	assert_non_null(strstr(buf_str(&logged), "line 8: a key without a value is ignored: \\\"noval\\\""));
 	assert_non_null(strstr(buf_str(&logged), "line 11: \\\"dup\\\" again"));
 	static const struct pair pairs[] = { { "a", "b c\td" }, { "A", "b c\td" }, { "b", "two  words" }, { "noval", NULL }, { ":x", "y" },
-					     { "dup", "1" }, { "\"q", "r\" z" }, { "q r", NULL }, { "key:", "val" }, { "last", "end" },
+					     { "dup", "1" }, { "\"q r\"", "z" }, { "q r", NULL }, { "key:", "val" }, { "last", "end" },
 					     { "\xff", NULL }, { "cr", "lf" } };
 	expect_all(t, pairs, COUNT_OF(pairs));
 }
