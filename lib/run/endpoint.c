@@ -120,7 +120,105 @@ static int parse_inet(struct bytes text, uint16_t default_port, struct endpoint 
 	return 0;
 }
 
-int endpoint_parse(struct bytes text, uint16_t default_port, struct endpoint *ret, struct buf *err)
+/* ---- commands ---- */
+
+/* Where the brace that TEXT begins with is closed: the index of "}"; -1. */
+static ptrdiff_t closing_brace(struct bytes text)
+{
+	size_t depth = 0;
+
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] == '{')
+			depth++;
+		else if (text.p[i] == '}' && --depth == 0)
+			return (ptrdiff_t)i;
+	}
+	return -1;
+}
+
+/* The next argument of *REST, which is not empty and begins with no blank.  As Postfix: blanks just inside the braces are not part of it. */
+static int next_argument(struct bytes *rest, struct bytes *ret, struct buf *err)
+{
+	if (rest->p[0] != '{') {
+		*ret = bytes_word(rest);
+		return 0;
+	}
+	ptrdiff_t end = closing_brace(*rest);
+	if (end < 0)
+		return refuse(err, "\"{\" without \"}\"");
+	*ret = bytes_trim(bytes_make(rest->p + 1, (size_t)end - 1));
+	*rest = bytes_skip(*rest, (size_t)end + 1);
+	if (rest->n && rest->p[0] != ' ' && rest->p[0] != '\t')
+		return refuse(err, "\"%.*s\" stands where a blank is expected", BYTES_ARG(*rest));
+	return 0;
+}
+
+static void free_argv(char **argv)
+{
+	for (char **a = argv; a && *a; a++)
+		mem_free(*a);
+	mem_free(argv);
+}
+
+static int parse_argv(struct bytes text, char ***ret, struct buf *err)
+{
+	char **argv = mem_array(NULL, text.n / 2 + 2, sizeof *argv);
+	size_t n = 0;
+	int r = 0;
+
+	while (!r && (text = bytes_trim(text)).n) {
+		struct bytes argument;
+		r = next_argument(&text, &argument, err);
+		if (!r)
+			argv[n++] = bytes_dup(argument);
+	}
+	argv[n] = NULL;
+	if (r)
+		free_argv(argv);
+	else
+		*ret = argv;
+	return r;
+}
+
+static int parse_exec(struct bytes text, struct endpoint *ret, struct buf *err)
+{
+	char **argv;
+	struct bytes command = bytes_trim(text);
+
+	if (command.n && command.p[0] == '{' && closing_brace(command) == (ptrdiff_t)command.n - 1)
+		command = bytes_make(command.p + 1, command.n - 2);
+	int r = parse_argv(command, &argv, err);
+	if (r)
+		return r;
+	if (!argv[0])
+		r = refuse(err, "the command is missing");
+	else if (argv[0][0] != '/')
+		r = refuse(err, "the command \"%s\" is not a path that begins with \"/\"", argv[0]);
+	if (r) {
+		free_argv(argv);
+		return r;
+	}
+	ret->kind = ENDPOINT_EXEC;
+	ret->argv = argv;
+	return 0;
+}
+
+/* ---- all of them ---- */
+
+static int parse(enum endpoint_kind kind, struct bytes rest, uint16_t default_port, struct endpoint *ret, struct buf *err)
+{
+	switch (kind) {
+	case ENDPOINT_UNIX:
+		return parse_unix(rest, ret, err);
+	case ENDPOINT_EXEC:
+		return parse_exec(rest, ret, err);
+	case ENDPOINT_INET:
+		break;
+	}
+	return parse_inet(rest, default_port, ret, err);
+}
+
+int endpoint_parse_any(struct bytes text, uint16_t default_port, struct endpoint *ret, struct buf *err)
 {
 	static const struct {
 		struct bytes prefix;
@@ -130,6 +228,7 @@ int endpoint_parse(struct bytes text, uint16_t default_port, struct endpoint *re
 		{ { "local:", 6 }, ENDPOINT_UNIX },
 		{ { "inet:", 5 }, ENDPOINT_INET },
 		{ { "inet6:", 6 }, ENDPOINT_INET },
+		{ { "exec:", 5 }, ENDPOINT_EXEC },
 	};
 	struct endpoint e = { .kind = ENDPOINT_INET };
 	struct bytes rest = text;
@@ -145,7 +244,7 @@ int endpoint_parse(struct bytes text, uint16_t default_port, struct endpoint *re
 		}
 	if (rest.p == text.p && text.n && text.p[0] == '/')
 		return refuse(err, "a unix socket is written unix:%.*s", BYTES_ARG(text));
-	r = e.kind == ENDPOINT_UNIX ? parse_unix(rest, &e, err) : parse_inet(rest, default_port, &e, err);
+	r = parse(e.kind, rest, default_port, &e, err);
 	if (r)
 		return r;
 	e.text = bytes_dup(text);
@@ -153,10 +252,18 @@ int endpoint_parse(struct bytes text, uint16_t default_port, struct endpoint *re
 	return 0;
 }
 
+int endpoint_parse(struct bytes text, uint16_t default_port, struct endpoint *ret, struct buf *err)
+{
+	if (bytes_starts(text, BYTES("exec:")))
+		return refuse(err, "a command can be run for a policy server only, not here");
+	return endpoint_parse_any(text, default_port, ret, err);
+}
+
 void endpoint_fini(struct endpoint *e)
 {
 	mem_free(e->host);
 	mem_free(e->path);
+	free_argv(e->argv);
 	mem_free(e->text);
 	memset(e, 0, sizeof *e);
 }

@@ -81,6 +81,8 @@ struct loop {
 	int64_t alarm_at;               /* FOREVER: not armed */
 	int notify_fd;                  /* eventfd: signals and the thread pool report here */
 	struct event *notify;
+	int spawner;                    /* who runs our commands (process.h) */
+	bool has_spawner;
 	struct run_stats stats;
 };
 extern struct loop loop;

@@ -2,6 +2,7 @@
  * net.h: endpoints and addresses, written as in Postfix.
  *
  *	inet:HOST:PORT   inet:[2001:db8::1]:25   HOST:PORT   unix:/path   (and for milters local:/path, inet:PORT@HOST)
+ *	exec:/path/to/command argument {an argument with blanks}
  */
 #ifndef GATEPOST_RUN_NET_H
 #define GATEPOST_RUN_NET_H
@@ -24,18 +25,23 @@ struct net_addr {
 	};
 };
 
-enum endpoint_kind { ENDPOINT_INET, ENDPOINT_UNIX };
+enum endpoint_kind { ENDPOINT_INET, ENDPOINT_UNIX, ENDPOINT_EXEC };
 struct endpoint {
 	enum endpoint_kind kind;
 	char *host;             /* inet: name or address, without brackets */
 	char *path;             /* unix */
 	uint16_t port;
+	char **argv;            /* exec: NULL-terminated */
+	unsigned command;       /* exec: its number for the spawner (process.h): the caller's to set */
 	char *text;             /* as written, for logs */
 };
 
 /* DEFAULT_PORT 0: a port must be given.  Ports may be service names (smtp, lmtp).  On -EINVAL a sentence that says what
  * is wrong is appended to ERR. */
 int endpoint_parse(struct bytes text, uint16_t default_port, struct endpoint *ret, struct buf *err) __attribute__((warn_unused_result));
+/* The same, and "exec:" is taken as well: by those who can have commands run.  The command is as in master.cf: words between blanks, and one
+ * argument that has blanks itself in braces.  Braces around all of it mean nothing. */
+int endpoint_parse_any(struct bytes text, uint16_t default_port, struct endpoint *ret, struct buf *err) __attribute__((warn_unused_result));
 void endpoint_fini(struct endpoint *e);
 
 /* "192.0.2.1", "2001:db8::1"; a unix address gives "local". */

@@ -137,6 +137,7 @@ void stream_close(struct stream **sp)
 		return;
 	ASSERT(!s->reader && !s->writer);
 	*sp = NULL;
+	stream_close(&s->reports);
 	if (s->tls)
 		stream_tls_close(s);
 	timer_stop(&s->park_timer);

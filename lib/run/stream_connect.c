@@ -1,6 +1,7 @@
 /*
  * stream_connect.c: connecting.
  */
+#include "lib/run/process.h"
 #include "lib/run/stream_impl.h"
 
 #include <string.h>
@@ -85,6 +86,8 @@ TASK_FN int stream_connect(const struct endpoint *to, const struct net_addr *sou
 		return r;
 	if (to->kind == ENDPOINT_UNIX)
 		return connect_unix(to->path, ret);
+	if (to->kind == ENDPOINT_EXEC)
+		return process_connect(to, ret);
 	n = net_resolve(to->host, to->port, addrs, MOST_ADDRESSES);
 	if (n <= 0)
 		return n ? n : -EHOSTUNREACH;

@@ -34,6 +34,7 @@ struct stream {
 	void *park_arg;
 	struct timer park_timer;
 	struct stream_tls *tls;
+	struct stream *reports;         /* of the process whose input and output this is; NULL */
 };
 
 /* For a connect() under way: writable is set when it has been decided. */

@@ -5,6 +5,19 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
+static void try_command(struct bytes text)
+{
+	struct endpoint e = { 0 };
+	struct buf err = { 0 };
+
+	if (endpoint_parse_any(text, 25, &e, &err))
+		ASSERT(err.n && !e.text && !e.host && !e.path && !e.argv);
+	else
+		ASSERT(!err.n && bytes_eq(bytes_of(e.text), text) && (e.kind == ENDPOINT_EXEC) == (e.argv && e.argv[0][0] == '/'));
+	endpoint_fini(&e);
+	buf_fini(&err);
+}
+
 static void try_endpoint(struct bytes text, uint16_t default_port)
 {
 	struct endpoint e = { 0 };
@@ -29,6 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 	try_endpoint(text, 0);
 	try_endpoint(text, 25);
+	try_command(text);
 	if (net_cidr_parse(text, &c, &err))
 		ASSERT(err.n);
 	else if (!net_addr_parse(bytes_cut(&text, '/'), 0, &a))

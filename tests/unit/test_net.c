@@ -90,6 +90,52 @@ static void test_endpoint_refused(void **state)
 	}
 }
 
+static void test_endpoint_exec(void **state)
+{
+	static const struct {
+		const char *text, *argv[5];
+	} good[] = {
+		{ "exec:/bin/cat", { "/bin/cat" } },
+		{ "exec: /bin/cat  -n\tx ", { "/bin/cat", "-n", "x" } },
+		{ "exec:{/bin/cat -n}", { "/bin/cat", "-n" } },
+		{ "exec:{/opt/my server}", { "/opt/my", "server" } },
+		{ "exec:{{/opt/my server} -c}", { "/opt/my server", "-c" } },
+		{ "exec:/bin/x { two words } {} {{b}} a{b", { "/bin/x", "two words", "", "{b}", "a{b" } },
+	};
+	static const struct {
+		const char *text, *says;
+	} bad[] = {
+		{ "exec:", "the command is missing" },
+		{ "exec:{ }", "the command is missing" },
+		{ "exec:cat", "is not a path that begins with" },
+		{ "exec:/bin/cat {a", "\"{\" without \"}\"" },
+		{ "exec:/bin/cat {a}b", "\"b\" stands where a blank is expected" },
+	};
+	struct buf err = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(good); i++) {
+		struct endpoint e = { 0 };
+		size_t n = 0;
+		assert_int_equal(endpoint_parse_any(bytes_of(good[i].text), 0, &e, &err), 0);
+		assert_int_equal(e.kind, ENDPOINT_EXEC);
+		for (; e.argv[n]; n++)
+			assert_string_equal(e.argv[n], good[i].argv[n]);
+		assert_true(n == COUNT_OF(good[i].argv) || !good[i].argv[n]);
+		endpoint_fini(&e);
+		assert_int_equal(endpoint_parse(bytes_of(good[i].text), 0, &e, &err), -EINVAL);
+		assert_non_null(strstr(buf_str(&err), "for a policy server only"));
+		buf_fini(&err);
+	}
+	for (size_t i = 0; i < COUNT_OF(bad); i++) {
+		struct endpoint e = { 0 };
+		assert_int_equal(endpoint_parse_any(bytes_of(bad[i].text), 0, &e, &err), -EINVAL);
+		print_message("  %s\n", buf_str(&err));
+		assert_non_null(strstr(buf_str(&err), bad[i].says));
+		buf_fini(&err);
+	}
+}
+
 static void test_addr(void **state)
 {
 	static const char *const bad[] = { "", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "::g", "localhost", "1.2.3.4 ", "[::1]" };
@@ -219,6 +265,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_endpoint),
 		cmocka_unit_test(test_endpoint_refused),
+		cmocka_unit_test(test_endpoint_exec),
 		cmocka_unit_test(test_addr),
 		cmocka_unit_test(test_cidr),
 		cmocka_unit_test_setup_teardown(test_resolve, loop_setup, loop_teardown),
