@@ -11,7 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/strmap.h"
 #include "lib/dns/dns.h"
-#include "lib/run/net.h"
+#include "lib/run/process.h"
 #include "smtpd/smtpd.h"
 
 #include <sys/types.h>
@@ -65,6 +65,8 @@ struct config {
 	struct strmap gates, tables, next_hops;         /* of struct gate, table, next_hop */
 	struct strmap postfix_tables;   /* of table: those whose refusals say what Postfix's would */
 	struct strmap *filters;         /* of struct next_hop: what FILTER has named in this process (mta/filter_hop.c) */
+	struct process_command *commands;               /* what the spawner may be asked for, by number */
+	unsigned command_count;
 	struct config_release *releases;                /* the last one first */
 	struct arena arena;             /* everything above */
 };

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,16 +46,32 @@ struct generation *generation_new(struct config *c, unsigned number)
 	g->number = number;
 	g->config = c;
 	g->urge_at = FOREVER;
+	g->spawner = (struct child){ .ready_fd = -1, .again = c->command_count ? 1 : 0 };
+	g->channel[0] = g->channel[1] = -1;
 	g->children = mem_zalloc(c->workers * sizeof *g->children);
 	for (unsigned i = 0; i < c->workers; i++)
 		g->children[i] = (struct child){ .ready_fd = -1, .again = 1 };
 	return g;
 }
 
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void generation_disown(struct generation *g)
+{
+	close_fd(&g->channel[0]);
+	close_fd(&g->channel[1]);
+}
+
 void generation_free(struct generation **g)
 {
 	if (!*g)
 		return;
+	generation_disown(*g);
 	list_remove(&(*g)->link);
 	mem_free((*g)->children);
 	config_free(&(*g)->config);
@@ -64,12 +81,17 @@ void generation_free(struct generation **g)
 
 /* ---- starting ---- */
 
-static void become_child(struct generation *g, unsigned i, int ready_fd, const struct generation_start *how)
+static void close_ready_fds(struct generation *g)
 {
 	for (unsigned k = 0; k < g->config->workers; k++)
-		if (g->children[k].ready_fd >= 0)
-			close(g->children[k].ready_fd);
+		close_fd(&g->children[k].ready_fd);
+}
+
+static void become_child(struct generation *g, unsigned i, int ready_fd, const struct generation_start *how)
+{
+	close_ready_fds(g);
 	g->children[i].ready_fd = ready_fd;
+	close_fd(&g->channel[0]);
 	sigprocmask(SIG_UNBLOCK, how->signals, NULL);
 	exit(how->run(g, i, how));
 }
@@ -101,8 +123,49 @@ static int start_child(struct generation *g, unsigned i, const struct generation
 	return 0;
 }
 
+/* The channel outlives a spawner: what is asked for meanwhile its successor reads. */
+static int start_spawner(struct generation *g, const struct generation_start *how, int64_t now)
+{
+	struct child *c = &g->spawner;
+	if (g->channel[0] < 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, g->channel))
+		return -errno;
+	c->pid = fork();
+	if (c->pid == 0) {
+		/* It knows by its end of file that the last worker is gone. */
+		close_fd(&g->channel[1]);
+		close_ready_fds(g);
+		sigprocmask(SIG_UNBLOCK, how->signals, NULL);
+		exit(how->run_spawner(g, how));
+	}
+	if (c->pid < 0) {
+		c->pid = 0;
+		return -errno;
+	}
+	c->born = now;
+	c->again = 0;
+	return 0;
+}
+
+static unsigned workers_alive(const struct generation *g)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < g->config->workers; i++)
+		n += g->children[i].pid != 0;
+	return n;
+}
+
+static bool spawner_due(const struct generation *g)
+{
+	return !g->spawner.pid && g->spawner.again && (!g->ending || workers_alive(g));
+}
+
 int generation_start_due(struct generation *g, const struct generation_start *how, int64_t now)
 {
+	if (spawner_due(g) && g->spawner.again <= now) {
+		int status = start_spawner(g, how, now);
+		if (status)
+			return status;
+	}
 	for (unsigned i = 0; i < g->config->workers && !g->ending; i++) {
 		struct child *c = &g->children[i];
 		if (c->pid || !c->again || c->again > now)
@@ -133,6 +196,13 @@ bool generation_ready(const struct generation *g)
 
 /* ---- ending ---- */
 
+/* No worker will be started any more: the end that those alive have is all there is. */
+static void begin_to_end(struct generation *g)
+{
+	g->ending = true;
+	close_fd(&g->channel[1]);
+}
+
 static void signal_children(const struct generation *g, int signo)
 {
 	for (unsigned i = 0; i < g->config->workers; i++)
@@ -142,7 +212,7 @@ static void signal_children(const struct generation *g, int signo)
 
 void generation_retire(struct generation *g, int64_t now, int64_t most)
 {
-	g->ending = true;
+	begin_to_end(g);
 	g->urge_at = now + most;
 	signal_children(g, WORKER_RETIRE);
 }
@@ -150,7 +220,7 @@ void generation_retire(struct generation *g, int64_t now, int64_t most)
 void generation_urge(struct generation *g, int64_t now, int64_t drain)
 {
 	static const int signals[] = { SIGTERM, WORKER_CUT_SHORT, SIGKILL };
-	g->ending = true;
+	begin_to_end(g);
 	signal_children(g, signals[g->urged < 3 ? g->urged : 2]);
 	g->urged++;
 	g->urge_at = g->urged == 1 ? now + drain : g->urged == 2 ? now + CUT_SHORT : FOREVER;
@@ -158,18 +228,31 @@ void generation_urge(struct generation *g, int64_t now, int64_t drain)
 
 unsigned generation_alive(const struct generation *g)
 {
-	unsigned n = 0;
-	for (unsigned i = 0; i < g->config->workers; i++)
-		n += g->children[i].pid != 0;
-	return n;
+	return workers_alive(g) + (g->spawner.pid != 0);
 }
 
 struct child *generation_find(struct generation *g, pid_t pid)
 {
+	if (g->spawner.pid == pid)
+		return &g->spawner;
 	for (unsigned i = 0; i < g->config->workers; i++)
 		if (g->children[i].pid == pid)
 			return &g->children[i];
 	return NULL;
+}
+
+static void log_spawner_death(const struct generation *g, int status)
+{
+	struct log_line l;
+	bool expected = g->ending && status == 0;
+	log_begin(&l, expected ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, expected ? "spawner-ended" : "spawner-died");
+	log_int(&l, "pid", g->spawner.pid);
+	log_int(&l, "generation", g->number);
+	if (WIFSIGNALED(status))
+		log_str(&l, "signal", sigabbrev_np(WTERMSIG(status)));
+	else
+		log_int(&l, "exit", WEXITSTATUS(status));
+	log_end(&l);
 }
 
 static void log_death(const struct generation *g, const struct child *c, int status)
@@ -191,8 +274,25 @@ static void log_death(const struct generation *g, const struct child *c, int sta
 	log_end(&l);
 }
 
+/* The first one is replaced at once. */
+static void replace_later(struct child *c, int64_t now)
+{
+	if (now - c->born >= GOOD_LIFE)
+		c->backoff = 0;
+	c->again = now + c->backoff;
+	c->backoff = c->backoff ? 2 * c->backoff : BACKOFF_FIRST;
+	if (c->backoff > BACKOFF_MOST)
+		c->backoff = BACKOFF_MOST;
+}
+
 void generation_reap(struct generation *g, struct child *c, int status, int64_t now)
 {
+	if (c == &g->spawner) {
+		log_spawner_death(g, status);
+		c->pid = 0;
+		replace_later(c, now);
+		return;
+	}
 	log_death(g, c, status);
 	c->counters->live = 0;
 	add_counters(&g->past, c->counters);
@@ -203,20 +303,15 @@ void generation_reap(struct generation *g, struct child *c, int status, int64_t 
 	c->ready_fd = -1;
 	c->ready = false;
 	c->pid = 0;
-	if (g->ending)
-		return;
-	/* The first one is replaced at once. */
-	if (now - c->born >= GOOD_LIFE)
-		c->backoff = 0;
-	c->again = now + c->backoff;
-	c->backoff = c->backoff ? 2 * c->backoff : BACKOFF_FIRST;
-	if (c->backoff > BACKOFF_MOST)
-		c->backoff = BACKOFF_MOST;
+	if (!g->ending)
+		replace_later(c, now);
 }
 
 int64_t generation_next(const struct generation *g)
 {
 	int64_t next = g->urge_at;
+	if (spawner_due(g) && g->spawner.again < next)
+		next = g->spawner.again;
 	for (unsigned i = 0; i < g->config->workers && !g->ending; i++)
 		if (!g->children[i].pid && g->children[i].again && g->children[i].again < next)
 			next = g->children[i].again;

@@ -5,6 +5,7 @@
 #include "delivery/smtp_hop.h"
 #include "lib/base/mem.h"
 #include "milter/milter.h"
+#include "mta/config_command.h"
 #include "mta/config_gate.h"
 #include "policyd/policyd.h"
 #include "tcp_table/table_kinds.h"
@@ -148,9 +149,9 @@ static void *define_milter(struct reader *r, cfg_t *s, const char *name, struct 
 /* ---- policy ---- */
 
 static cfg_opt_t policy_settings[] = {
-	READER_LIST("socket"), READER_VALUE("connect_timeout"), READER_VALUE("command_timeout"), READER_VALUE("idle"),
-	READER_VALUE("max_ttl"), READER_VALUE("request_limit"), READER_VALUE("policy_context"), READER_VALUE("compatibility_level"),
-	READER_VALUE("mail_version"), READER_VALUE("compat"), CONFIG_GATE_SETTINGS, CFG_END(),
+	READER_VALUE("connect_timeout"), READER_VALUE("command_timeout"), READER_VALUE("idle"), READER_VALUE("max_ttl"),
+	READER_VALUE("request_limit"), READER_VALUE("policy_context"), READER_VALUE("compatibility_level"), READER_VALUE("mail_version"),
+	READER_VALUE("compat"), CONFIG_COMMAND_SETTINGS, CONFIG_GATE_SETTINGS, CFG_END(),
 };
 
 static void release_policy(void *what)
@@ -163,6 +164,28 @@ static bool read_as_postfix(struct reader *r, cfg_t *s)
 {
 	static const char *const compat[] = { "none", "postfix", NULL };
 	return reader_word(r, s, "compat", compat, 0) == 1;
+}
+
+/* A process gets no new question when its time might be over before that is answered. */
+static void limit_command(struct reader *r, cfg_t *s, struct policyd_params *p)
+{
+	int64_t limit = config_command_time_limit(r, s), timeout = p->timeout ? p->timeout : POLICYD_TIMEOUT;
+	if (limit <= timeout)
+		reader_fail(r, reader_line(r, s, "time_limit", 0), "time_limit must be longer than command_timeout, the time for one answer");
+	if (!p->max_ttl || p->max_ttl > limit - timeout)
+		p->max_ttl = limit - timeout;
+}
+
+static void read_policy_sockets(struct reader *r, cfg_t *s, struct config *c, struct policyd_params *p)
+{
+	struct config_sockets sockets;
+	config_command_read_sockets(r, s, c, &sockets);
+	p->endpoints = sockets.endpoints;
+	p->endpoint_count = sockets.count;
+	p->commands = sockets.commands;
+	p->max_connections = sockets.at_once;
+	if (sockets.command_count)
+		limit_command(r, s, p);
 }
 
 static void *define_policy(struct reader *r, cfg_t *s, const char *name, struct config *c)
@@ -180,7 +203,7 @@ static void *define_policy(struct reader *r, cfg_t *s, const char *name, struct 
 	};
 	struct gate *g = ARENA_NEW(r->arena, struct gate);
 	struct buf why = { 0 };
-	p.endpoints = read_endpoints(r, s, "socket", 0, &p.endpoint_count);
+	read_policy_sockets(r, s, c, &p);
 	if (r->failed)
 		return g;
 	if (policyd_configure(&p, g, &why))
@@ -282,7 +305,6 @@ static int configure_server(struct reader *r, cfg_t *s, const char *name, const 
 		.connect_timeout = reader_duration(r, s, "connect_timeout", 0),
 		.command_timeout = reader_duration(r, s, "command_timeout", 0),
 		.data_timeout = reader_duration(r, s, "data_timeout", 0),
-		.max_connections = reader_number(r, s, "max_connections", 0, 1, 100000),
 		.max_rcpts = reader_number(r, s, "max_rcpts", 0, 1, 100000),
 		.idle_time = reader_duration(r, s, "idle_time", 0),
 	};

@@ -12,6 +12,7 @@
 #include "lib/run/task.h"
 #include "mta/generation.h"
 #include "mta/resolver.h"
+#include "mta/spawner.h"
 #include "mta/spool.h"
 #include "mta/worker.h"
 
@@ -66,24 +67,44 @@ static void detach(const struct config *c)
 
 /* ---- workers ---- */
 
+/* In a child of generation G: what it must not keep. */
+static void leave_master(struct master *m, const struct generation *g)
+{
+	struct generation *other;
+	close(m->signal_fd);
+	close(m->lock_fd);
+	LIST_EACH(other, &m->generations, struct generation, link) {
+		if (other != g)
+			generation_disown(other);
+	}
+	if (m->params->background)
+		detach(g->config);
+}
+
 /* In the child. */
 static int run_worker(struct generation *g, unsigned index, const struct generation_start *how)
 {
 	struct master *m = how->arg;
 	const struct worker_params p = {
 		.config = g->config, .sockets = how->sockets, .index = index, .counters = g->children[index].counters,
-		.master = getppid(), .ready_fd = g->children[index].ready_fd,
+		.master = getppid(), .ready_fd = g->children[index].ready_fd, .spawner = g->channel[1],
 	};
-	close(m->signal_fd);
-	close(m->lock_fd);
-	if (m->params->background)
-		detach(g->config);
+	leave_master(m, g);
 	return worker_run(&p);
+}
+
+/* In the child. */
+static int run_spawner(struct generation *g, const struct generation_start *how)
+{
+	struct master *m = how->arg;
+	leave_master(m, g);
+	sockets_fini(&m->sockets, false);
+	return spawner_run(g->config, g->channel[0]);
 }
 
 static void start_due(struct master *m, struct generation *g)
 {
-	const struct generation_start how = { .sockets = &m->sockets, .signals = &m->signals, .run = run_worker, .arg = m };
+	const struct generation_start how = { .sockets = &m->sockets, .signals = &m->signals, .run = run_worker, .run_spawner = run_spawner, .arg = m };
 	int status = generation_start_due(g, &how, now_ns());
 	if (status)
 		log_error("master", "cannot start a worker: %s", strerror(-status));
@@ -190,7 +211,7 @@ static void reap_one(struct master *m, pid_t pid, int status)
 		struct child *c = generation_find(g, pid);
 		if (!c)
 			continue;
-		bool was_ready = c->ready;
+		bool was_ready = c->ready || c == &g->spawner;
 		generation_reap(g, c, status, now_ns());
 		if (g == m->coming && !was_ready) {
 			if (!m->serving)

@@ -115,8 +115,10 @@ static int begin_parts(struct worker *w)
 		status = run_on_signal(WORKER_CUT_SHORT, on_cut_short, w);
 	if (status)
 		log_error("worker", "cannot begin: %s", why.n ? buf_str(&why) : strerror(-status));
-	else
+	else {
+		process_use_spawner(w->params->spawner);
 		w->smtpd = smtpd_new(&smtpd);
+	}
 	buf_fini(&why);
 	return status;
 }

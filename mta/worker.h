@@ -20,6 +20,7 @@ struct worker_params {
 	unsigned index;                         /* which of each address's sockets is ours */
 	struct smtpd_counters *counters;        /* shared with the master */
 	pid_t master;
+	int spawner;                            /* who runs commands, if the configuration has any; else -1 */
 	int ready_fd;                           /* gets one byte when connections are accepted */
 };
 /* The life of a worker, after the fork: becomes the configured user, serves until SIGTERM, then drains.  Its exit code, as sysexits(3). */

@@ -10,8 +10,10 @@
 struct policyd_params {
 	const char *const *endpoints;           /* "inet:127.0.0.1:10023", "unix:/run/policy.sock": tried in this order */
 	unsigned endpoint_count;
+	const unsigned *commands;               /* of each "exec:" one among them: its number for the spawner (lib/run/process.h); NULL: there are none */
+	unsigned max_connections;               /* in use at once by one worker: who wants one more waits; 0: no limit */
 	int64_t connect_timeout;                /* for each connection that is made: 30 s */
-	int64_t timeout;                        /* for one request with its answer: 100 s */
+	int64_t timeout;                        /* for one request with its answer: POLICYD_TIMEOUT */
 	int64_t idle;                           /* a connection that is not used is kept so long: 300 s */
 	int64_t max_ttl;                        /* no connection is used longer than this: 1000 s */
 	unsigned request_limit;                 /* requests over one connection; 0: no limit */
@@ -20,6 +22,8 @@ struct policyd_params {
 	const char *compatibility_level;        /* "3.12" */
 	const char *mail_version;               /* "3.12.0": the Postfix release whose attributes are sent */
 };
+
+#define POLICYD_TIMEOUT SECONDS(100)
 
 extern const struct gate_ops policyd_ops;
 

@@ -9,14 +9,17 @@
 
 #include "lib/base/mem.h"
 #include "lib/run/pool.h"
+#include "lib/run/process.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 struct policyd_client {
 	struct endpoint *endpoints;
 	unsigned endpoint_count;
 	int64_t timeout;
 	struct pool *pool;
+	char ended[256];                /* what became of the last command that ended without an answer */
 };
 
 static int64_t policyd_default(int64_t given, int64_t otherwise)
@@ -27,9 +30,11 @@ static int64_t policyd_default(int64_t given, int64_t otherwise)
 static int policyd_parse_endpoints(struct policyd_client *c, const struct policyd_params *params, struct buf *err)
 {
 	for (unsigned i = 0; i < params->endpoint_count; i++) {
-		int r = endpoint_parse(bytes_of(params->endpoints[i]), 0, &c->endpoints[i], err);
+		int r = endpoint_parse_any(bytes_of(params->endpoints[i]), 0, &c->endpoints[i], err);
 		if (r < 0)
 			return r;
+		if (params->commands)
+			c->endpoints[i].command = params->commands[i];
 		c->endpoint_count++;
 	}
 	return 0;
@@ -43,7 +48,7 @@ int policyd_client_new(const struct policyd_params *params, struct policyd_clien
 	}
 	struct policyd_client *c = NEW(struct policyd_client);
 	c->endpoints = mem_array(NULL, params->endpoint_count, sizeof *c->endpoints);
-	c->timeout = policyd_default(params->timeout, SECONDS(100));
+	c->timeout = policyd_default(params->timeout, POLICYD_TIMEOUT);
 	int r = policyd_parse_endpoints(c, params, err);
 	if (r < 0) {
 		policyd_client_free(&c);
@@ -56,6 +61,7 @@ int policyd_client_new(const struct policyd_params *params, struct policyd_clien
 	    .idle = policyd_default(params->idle, SECONDS(300)),
 	    .max_ttl = policyd_default(params->max_ttl, SECONDS(1000)),
 	    .use_limit = params->request_limit,
+	    .max = params->max_connections,
 	});
 	*ret = c;
 	return 0;
@@ -79,12 +85,32 @@ struct policyd_exchange {
 	struct policyd_reply *reply;
 	const char *why;                /* what was wrong with the answer; NULL */
 	bool begun;                     /* something came before it failed */
+	char *ended;                    /* client's */
 };
+
+static bool policyd_gone(int r)
+{
+	return r == -ENODATA || r == -EPIPE || r == -ECONNRESET;
+}
+
+/* A command that has closed its output ends, or its output would be of no use to anybody: wait a little to hear why. */
+TASK_FN static void policyd_hear_end(struct stream *s, struct policyd_exchange *x)
+{
+	struct process_end end;
+	char how[200];
+
+	if (process_ended(s, SECONDS(1), &end) != 0)
+		return;
+	process_end_text(&end, how, sizeof how);
+	snprintf(x->ended, sizeof ((struct policyd_client *)NULL)->ended, "the command ended without an answer: %s", how);
+	x->why = x->ended;
+}
 
 TASK_FN static int policyd_exchange(struct stream *s, void *arg)
 {
 	struct policyd_exchange *x = arg;
 
+	x->why = NULL;
 	policyd_reply_fini(x->reply);
 	stream_put(s, x->request);
 	int r = stream_flush(s);
@@ -98,19 +124,21 @@ TASK_FN static int policyd_exchange(struct stream *s, void *arg)
 			r = policyd_codec_reply_line(x->reply, line, crlf, &x->why);
 	}
 	x->begun = x->reply->bytes || stream_input(s).n;
+	if (policyd_gone(r) && !x->begun)
+		policyd_hear_end(s, x);
 	return r == 1 ? 0 : r;
 }
 
 static struct policyd_failure policyd_failure_of(int r, bool connected, const struct policyd_exchange *x)
 {
-	bool gone = r == -ENODATA || r == -EPIPE || r == -ECONNRESET;
+	bool gone = policyd_gone(r);
 
 	if (!connected)
 		return (struct policyd_failure){ GATE_FAULT_CONNECT, strerror(-r) };
 	if (r == -ETIMEDOUT)
 		return (struct policyd_failure){ GATE_FAULT_TIMEOUT, "no answer in time" };
 	if (gone && !x->begun)
-		return (struct policyd_failure){ GATE_FAULT_CONNECT, "the connection was closed without an answer" };
+		return (struct policyd_failure){ GATE_FAULT_CONNECT, x->why ? x->why : "the connection was closed without an answer" };
 	if (gone)
 		return (struct policyd_failure){ GATE_FAULT_PROTOCOL, "the connection was closed in the middle of an answer" };
 	return (struct policyd_failure){ GATE_FAULT_PROTOCOL, x->why ? x->why : strerror(-r) };
@@ -118,7 +146,7 @@ static struct policyd_failure policyd_failure_of(int r, bool connected, const st
 
 TASK_FN int policyd_client_ask(struct policyd_client *c, struct bytes request, struct policyd_reply *reply, struct policyd_failure *ret_failure)
 {
-	struct policyd_exchange x = { .request = request, .reply = reply };
+	struct policyd_exchange x = { .request = request, .reply = reply, .ended = c->ended };
 	bool connected;
 
 	int r = pool_exchange(c->pool, &(struct pool_exchange){ policyd_exchange, &x, c->timeout }, &connected);

@@ -15,7 +15,7 @@ void policyd_client_free(struct policyd_client **c);
 
 struct policyd_failure {
 	enum gate_fault fault;
-	const char *why;        /* a literal, or strerror's */
+	const char *why;        /* valid until the next question */
 };
 /* Sends REQUEST and reads the answer into REPLY (all-zero before).  A kept connection that turns out to be dead costs a reconnect, nothing more.
  * 0; -ECANCELED; -errno with *RET_FAILURE. */

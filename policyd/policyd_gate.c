@@ -127,7 +127,7 @@ static int policyd_fail(struct gate_call *call, int r, struct policyd_failure f)
 	if (r == -ETIMEDOUT && deadline_left() <= 0)
 		return r;
 	call->fault = f.fault;
-	call->fault_text = f.why;
+	call->fault_text = arena_str(policyd_arena(call), bytes_of(f.why));
 	return r;
 }
 
