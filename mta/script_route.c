@@ -6,25 +6,26 @@
  *
  * An address that a branch redirects to itself is final for that branch: the block is run once more for it as if that branch did not
  * hold, so that `elsif lookup :as "t" "aliases" "${rcpt.to}" { redirect "${t}"; } else { deliver "local"; }` delivers
- * what maps to itself.  Coming back to any other address by way of others is a loop: 554 5.4.6.
+ * what maps to itself.  Coming back to any other address by way of others is a loop: 554 5.4.6.  Addresses are the same whatever their case is, as
+ * for Postfix.
  *
  * A refusal of one of the addresses refuses the recipient, and so does an address that goes nowhere: relay access denied.
  */
 #include "mta/script_private.h"
+#include "mta/script_aliases.h"
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
 #include <errno.h>
 
-enum { DEPTH_MAX = 10, ADDRESSES_MAX = 1000, SKIP_MAX = 8 };
+enum { ADDRESSES_MAX = 1000, SKIP_MAX = 8 };    /* as virtual_alias_recursion_limit and virtual_alias_expansion_limit */
 
 /* An address the block is to be run for. */
 struct route_address {
 	struct smtp_address address;    /* as given */
 	struct smtp_address now;        /* as set "rcpt.to" left it */
 	const struct route_address *parent;
-	unsigned depth;
 	const struct sieve_node *skip[SKIP_MAX];        /* branches that redirected it to itself */
 	unsigned skip_count;
 	struct gate_rcpt *asked;        /* how policy servers see it; NULL: not asked yet */
@@ -36,7 +37,7 @@ struct script_route {
 	struct route_address *first, **last, *current;
 	unsigned count;
 	bool chosen;                    /* the current address has somewhere to go */
-	bool loop;
+	bool loop, overflow;
 	struct delivery_target *targets, **targets_end;
 };
 
@@ -126,7 +127,6 @@ static struct route_address *add_address(struct script_run *s, const struct smtp
 	struct route_address *to = ARENA_NEW(s->io->txn->arena, struct route_address);
 	to->address = to->now = *a;
 	to->parent = route->current;
-	to->depth = route->current ? route->current->depth + 1 : 0;
 	*route->last = to;
 	route->last = &to->next;
 	route->count++;
@@ -144,51 +144,34 @@ static int keep_address(struct script_run *s, const struct sieve_node *branch)
 	to->skip_count = from->skip_count;
 	to->skip[to->skip_count++] = branch;
 	to->parent = from->parent;
-	to->depth = from->depth;
 	return 0;
+}
+
+static bool same_address(const struct smtp_address *a, const struct smtp_address *b)
+{
+	return bytes_case_eq(a->address, b->address);
 }
 
 static int redirect_to(struct script_run *s, const struct sieve_node *n, const struct smtp_address *a)
 {
 	struct script_route *route = s->route;
-	if (smtp_address_eq(a, &route->current->address))
+	if (same_address(a, &route->current->address) || same_address(a, &route->current->now))
 		return keep_address(s, sieve_branch(n));
 	bool known = false;
 	for (const struct route_address *other = route->first; other; other = other->next) {
-		if (!smtp_address_eq(a, &other->address))
+		if (!same_address(a, &other->address))
 			continue;
 		if (other->skip_count)
 			return 0;       /* it is final: coming back to it ends there */
 		known = true;
 	}
 	for (const struct route_address *up = route->current->parent; up; up = up->parent)
-		if (smtp_address_eq(a, &up->address))
+		if (same_address(a, &up->address))
 			return -ELOOP;
 	if (known)
 		return 0;
-	if (route->current->depth >= DEPTH_MAX)
-		return -ELOOP;
 	add_address(s, a);
 	return 0;
-}
-
-/* Next address of a list as in aliases(5) and virtual(5), divided by commas, and by blanks outside of quotes. */
-static struct bytes next_address(struct bytes *rest)
-{
-	bool quoted = false;
-	size_t n = 0;
-	while (rest->n && strchr(", \t\r\n", *rest->p))
-		*rest = bytes_skip(*rest, 1);
-	while (n < rest->n && (quoted || !strchr(", \t\r\n", rest->p[n]))) {
-		if (rest->p[n] == '\\' && n + 1 < rest->n)
-			n++;
-		else if (rest->p[n] == '"')
-			quoted = !quoted;
-		n++;
-	}
-	struct bytes word = bytes_first(*rest, n);
-	*rest = bytes_skip(*rest, n);
-	return word;
 }
 
 /* "user" is in the domain of the address that is redirected; "@domain" is its user in another domain, as in virtual(5). */
@@ -196,8 +179,6 @@ static int complete(struct script_run *s, struct bytes word, struct smtp_address
 {
 	const struct smtp_address *from = &s->route->current->now;
 	struct arena *arena = s->io->txn->arena;
-	if (bytes_starts(word, BYTES("|")) || bytes_starts(word, BYTES("/")) || bytes_starts(word, BYTES(":")))
-		return -EINVAL;
 	if (bytes_starts(word, BYTES("@"))) {
 		size_t local = from->domain.n ? from->address.n - from->domain.n - 1 : from->address.n;
 		word = bytes_of(arena_printf(arena, "%.*s%.*s", BYTES_ARG(bytes_first(from->address, local)), BYTES_ARG(word)));
@@ -208,27 +189,37 @@ static int complete(struct script_run *s, struct bytes word, struct smtp_address
 	return r;
 }
 
-TASK_FN int script_redirect(struct sieve_run *r, const struct sieve_node *n, struct bytes addresses)
+/* One address more, in any form that a list can hold it. */
+static int add_word(struct sieve_run *r, const struct sieve_node *n, struct bytes word)
 {
 	struct script_run *s = script_of(r);
 	struct script_route *route = s->route;
-	struct bytes word = next_address(&addresses);
-	if (!word.n)
-		return sieve_fail(r, n, -EINVAL, "\"redirect\" has no address");
-	for (; word.n; word = next_address(&addresses)) {
-		struct smtp_address a;
-		if (complete(s, word, &a) < 0)
-			return sieve_fail(r, n, -EINVAL, "\"redirect\" goes to \"%.*s\", which is no address", BYTES_ARG(bytes_first(word, 60)));
-		if (route->count >= ADDRESSES_MAX)
-			return sieve_fail(r, n, -E2BIG, "one recipient was redirected to more than %d addresses", ADDRESSES_MAX);
-		if (redirect_to(s, n, &a) == -ELOOP) {
-			route->loop = true;
-			return sieve_fail(r, n, -ELOOP, "\"redirect\" to <%.*s> goes round in circles", BYTES_ARG(a.address));
-		}
+	struct smtp_address a;
+	if (complete(s, word, &a) < 0)
+		return sieve_fail(r, n, -EINVAL, "\"redirect\" goes to \"%.*s\", which is no address", BYTES_ARG(bytes_first(word, 60)));
+	if (route->count >= ADDRESSES_MAX) {
+		route->overflow = true;
+		return sieve_fail(r, n, -E2BIG, "one recipient was redirected to more than %d addresses", ADDRESSES_MAX);
 	}
-	route->chosen = true;
+	if (redirect_to(s, n, &a) == -ELOOP) {
+		route->loop = true;
+		return sieve_fail(r, n, -ELOOP, "\"redirect\" to <%.*s> goes round in circles", BYTES_ARG(a.address));
+	}
 	return 0;
 }
+
+TASK_FN int script_redirect(struct sieve_run *r, const struct sieve_node *n, struct bytes addresses)
+{
+	struct script_aliases list = { .run = r, .node = n, .add = add_word, .allowed = sieve_tag_named(n, ":aliases") };
+	int result = script_aliases_each(&list, addresses);
+	if (!result && !list.count)
+		result = sieve_fail(r, n, -EINVAL, "\"redirect\" has no address");
+	if (!result)
+		script_of(r)->route->chosen = true;
+	return result;
+}
+
+static const struct sieve_tag redirect_tags[] = { { .name = ":aliases", .command = "redirect" }, { 0 } };
 
 /* ---- class ---- */
 
@@ -261,6 +252,8 @@ TASK_FN static int run_address(struct script_run *s, struct route_address *a)
 	int r = script_run_block(s, a->skip, a->skip_count);
 	if (r < 0)
 		return r;
+	if (route->overflow)
+		io->verdict = (struct gate_verdict){ .action = GATE_TEMPFAIL, .reply = SMTP_REPLY(451, "4.6.0", "Alias expansion error") };
 	if (route->loop)
 		io->verdict = (struct gate_verdict){ .action = GATE_REJECT, .reply = SMTP_REPLY(554, "5.4.6", "Mail forwarding loop") };
 	if (refuses(io->verdict.action) || io->txn->discarded)
@@ -302,6 +295,7 @@ TASK_FN int script_route_run(struct script_run *s)
 
 const struct sieve_extension script_ext_route = {
 	.name = SCRIPT_EXTENSION,
+	.tags = redirect_tags,
 	.commands = (const struct sieve_command[]){
 	    { .name = "deliver", .needs = SCRIPT_HAS_RCPT, .tags = deliver_tags, .check = check_deliver, .run = run_deliver,
 		.params = (const struct sieve_param[]){ { "next hops", SIEVE_STRINGS, SIEVE_PARAM_CONSTANT }, { 0 } } },

@@ -5,7 +5,7 @@
 
 #include "lib/base/mem.h"
 #include "tcp_table/table_fold.h"
-#include "tcp_table/table_keys.h"
+#include "tcp_table/table_map.h"
 
 #include <errno.h>
 
@@ -173,11 +173,16 @@ TASK_FN int table_find(struct table *t, enum table_use use, struct bytes key, st
 {
 	struct table_keys keys;
 	struct bytes next = { NULL, 0 };
+	struct buf value = { 0 };
+	bool map = use & TABLE_MAP;
 	int r = 0;
 
-	table_keys_init(&keys, use, key, t->delimiters, table_whole(t));
+	table_keys_init(&keys, use & ~TABLE_MAP, key, t->delimiters, table_whole(t));
 	while (r == 0 && table_keys_next(&keys, &next))
-		r = table_get(t, next, ret, err);
+		r = table_get(t, next, map ? &value : ret, err);
+	if (r > 0 && map)
+		table_map_complete(&keys, buf_bytes(&value), ret);
+	buf_fini(&value);
 	table_keys_fini(&keys);
 	return r;
 }

@@ -75,11 +75,13 @@ int table_each_string(const struct strmap *entries, table_entry_fn *fn, void *ar
 enum table_use {
 	TABLE_WHOLE,            /* the key as it is */
 	TABLE_ADDRESS,          /* virtual(5), canonical(5): user+ext@domain, user@domain, @domain */
+	TABLE_RECIPIENT,        /* the same for a domain of one's own: user+ext@domain, user@domain, user+ext, user, @domain */
 	TABLE_DOMAIN,           /* domain, .parent... */
 	TABLE_TRANSPORT,        /* transport(5): user+ext@domain, user@domain, domain, .parent..., * */
 	TABLE_ALIAS,            /* aliases(5), the local part: user+ext, user */
 	TABLE_ACCESS_ADDRESS,   /* access(5): user+ext@domain, user@domain, domain, parent..., user+ext@, user@ */
 	TABLE_ACCESS_HOST,      /* access(5): host name and its parents, or address and its networks by octets */
+	TABLE_MAP = 16,         /* together with ADDRESS or RECIPIENT: the value is a list of addresses, see table_map_complete() */
 };
 TASK_FN int table_find(struct table *t, enum table_use use, struct bytes key, struct buf *ret, struct buf *err) __attribute__((warn_unused_result));
 

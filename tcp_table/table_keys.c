@@ -2,6 +2,7 @@
  * table_keys.c: which keys are tried for an address, a name, a network.
  *
  *	TABLE_ADDRESS		user+ext@domain		user@domain	@domain
+ *	TABLE_RECIPIENT		user+ext@domain		user@domain	user+ext	user	@domain
  *	TABLE_ALIAS		user+ext		user
  *	TABLE_DOMAIN		a.b.test		.b.test		.test
  *	TABLE_TRANSPORT		user+ext@domain		user@domain	domain	.parent...	*
@@ -73,6 +74,13 @@ static bool step_none(struct table_keys *k)
 	return false;
 }
 
+/* A key without the extension. */
+static bool table_keys_stripped(struct table_keys *k)
+{
+	k->stripped = true;
+	return true;
+}
+
 static bool table_keys_put(struct table_keys *k, struct bytes a, const char *between, struct bytes b, struct bytes *ret)
 {
 	buf_clear(&k->text);
@@ -88,7 +96,7 @@ static bool step_bare(struct table_keys *k, struct bytes *ret)
 {
 	if (!k->bare.p || !k->domain.p)
 		return step_none(k);
-	return table_keys_put(k, k->bare, "@", k->domain, ret);
+	return table_keys_put(k, k->bare, "@", k->domain, ret) && table_keys_stripped(k);
 }
 
 static bool step_at_domain(struct table_keys *k, struct bytes *ret)
@@ -105,11 +113,17 @@ static bool step_local(struct table_keys *k, struct bytes *ret)
 	return true;
 }
 
+/* As it stands, it was the whole key already. */
+static bool step_local_of(struct table_keys *k, struct bytes *ret)
+{
+	return k->domain.p ? step_local(k, ret) : step_none(k);
+}
+
 static bool step_bare_local(struct table_keys *k, struct bytes *ret)
 {
 	*ret = k->bare;
 	k->step++;
-	return k->bare.p != NULL;
+	return k->bare.p && table_keys_stripped(k);
 }
 
 static bool step_local_at(struct table_keys *k, struct bytes *ret)
@@ -123,7 +137,7 @@ static bool step_bare_at(struct table_keys *k, struct bytes *ret)
 {
 	if (!k->bare.p || !k->domain.p)
 		return step_none(k);
-	return table_keys_put(k, k->bare, "@", BYTES(""), ret);
+	return table_keys_put(k, k->bare, "@", BYTES(""), ret) && table_keys_stripped(k);
 }
 
 static bool step_star(struct table_keys *k, struct bytes *ret)
@@ -176,6 +190,7 @@ static bool step_host(struct table_keys *k, struct bytes *ret)
 
 static table_keys_step *const walk_whole[] = { step_whole, NULL };
 static table_keys_step *const walk_address[] = { step_whole, step_bare, step_at_domain, NULL };
+static table_keys_step *const walk_recipient[] = { step_whole, step_bare, step_local_of, step_bare_local, step_at_domain, NULL };
 static table_keys_step *const walk_domain[] = { step_up_dot, NULL };
 static table_keys_step *const walk_transport[] = { step_whole, step_bare, step_up_dot, step_star, NULL };
 static table_keys_step *const walk_alias[] = { step_local, step_bare_local, NULL };
@@ -186,6 +201,7 @@ static table_keys_step *const walk_access_host[] = { step_host, NULL };
 static table_keys_step *const *const walks[] = {
 	[TABLE_WHOLE] = walk_whole,
 	[TABLE_ADDRESS] = walk_address,
+	[TABLE_RECIPIENT] = walk_recipient,
 	[TABLE_DOMAIN] = walk_domain,
 	[TABLE_TRANSPORT] = walk_transport,
 	[TABLE_ALIAS] = walk_alias,
@@ -225,10 +241,16 @@ bool table_keys_next(struct table_keys *k, struct bytes *ret)
 {
 	table_keys_step *const *walk = !k->whole_only ? walks[k->use] : k->use == TABLE_ALIAS ? walk_local : walk_whole;
 
+	k->stripped = false;
 	while (walk[k->step])
 		if (walk[k->step](k, ret))
 			return true;
 	return false;
+}
+
+struct bytes table_keys_extension(const struct table_keys *k)
+{
+	return k->stripped ? bytes_skip(k->local, k->bare.n) : BYTES("");
 }
 
 void table_keys_fini(struct table_keys *k)

@@ -15,6 +15,7 @@ struct table_keys {
 	struct bytes local, bare, domain;       /* of an address: user+ext, user (p == NULL: no extension), domain (p == NULL: no @) */
 	struct bytes parent;                    /* where a walk up a name or address stands */
 	unsigned step;
+	bool stripped;                          /* the last key is without the extension */
 	struct buf text;                        /* keys that are no slice of KEY */
 };
 
@@ -22,6 +23,8 @@ struct table_keys {
 void table_keys_init(struct table_keys *k, enum table_use use, struct bytes key, const char *delimiters, bool whole_only);
 /* The next key, valid until the next call; false: there are no more. */
 bool table_keys_next(struct table_keys *k, struct bytes *ret);
+/* What the last key lacks, with its delimiter; empty: nothing. */
+struct bytes table_keys_extension(const struct table_keys *k);
 void table_keys_fini(struct table_keys *k);
 
 /* The local part without its address extension, as Postfix's split_addr(): never from postmaster and the like.  False: it has none. */

@@ -8,6 +8,11 @@
 #include "mta/script.h"
 #include "tcp_table/table_kinds.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #define MTA "require [\"vnd.gatepost.mta\", \"envelope\", \"variables\", \"extlists\", \"ereject\", \"relational\", \"editheader\"];\n"
 #define RCPT(block) MTA "stage \"rcpt\" { " block " }"
 
@@ -94,6 +99,13 @@ static struct {
 		" out@example.org=someone@elsewhere.test, cmd@example.org=|/bin/cat, other@example.org=@example.net, deep@example.org=list@example.org,"
 		" { mixed@example.org = user1@example.org, spam@example.org }, { dropped@example.org = drop@example.org, user1@example.org },"
 		" { alldropped@example.org = drop@example.org } }", NULL },
+	{ "virtual", "inline:{ user@example.org=other@example.net, { list@example.org = a, b@example.net, self@example.org },"
+		" self@example.org=self@example.org, Case@example.org=CASE@example.org, ring1@example.org=ring2@example.org, ring2@example.org=ring1@example.org,"
+		" moved@example.org=@example.net, @example.net=sink@example.net, sink@example.net=sink@example.net, local=here@example.org,"
+		" @example.com=@example.org }", NULL },
+	{ "canonical", "inline:{ a@example.net=b@example.net, b@example.net=c@example.net, c@example.net=c@example.net, self@example.net=self@example.net,"
+		" { two@example.net = d@example.net, e@example.net }, @old.test=@new.test, ring1@x.test=ring2@x.test, ring2@x.test=ring1@x.test }", NULL },
+	{ "keys", "inline:{ test=top, .example.org=sub, example.org=exact, u@=user, u=local, 192.0.2=net, *=any }", NULL },
 	{ "scores", "inline:{a@example.net=7, b@example.net=30}", NULL },
 	{ "broken", "broken:", NULL },
 };
@@ -336,6 +348,27 @@ static const struct {
 	{ RCPT("if lookup :as \"v\" \"scores\" [\"nobody\", \"${mail.from}\", \"b@example.net\"] { ereject \"${v}\"; }"), "rcpt: reject 550 5.7.1 7\n", NULL, NULL },
 	{ RCPT("if lookup :value \"gt\" \"scores\" \"a@example.net\" \"5\" { deliver \"local\"; }"), LOCAL, NULL, NULL },
 	{ RCPT("if lookup \"scores\" \"a@example.net\" [\"8\", \"9\"] { deliver \"local\"; }"), "rcpt: nowhere\n", NULL, NULL },
+	{ RCPT("if lookup :as \"v\" :subdomain \"keys\" \"a.example.org\" { ereject \"${v}\"; }"), "rcpt: reject 550 5.7.1 sub\n", NULL, NULL },
+	{ RCPT("if lookup :as \"v\" :subdomain \"keys\" \"example.org\" { ereject \"${v}\"; }"), "rcpt: reject 550 5.7.1 exact\n", NULL, NULL },
+	{ RCPT("if lookup :as \"v\" :host \"keys\" \"mx.other.test\" { ereject \"${v}\"; }"), "rcpt: reject 550 5.7.1 top\n", NULL, NULL },
+	{ RCPT("if lookup :as \"v\" :host \"keys\" \"${env.remote_ip}\" { ereject \"${v}\"; }"), "rcpt: reject 550 5.7.1 net\n", NULL, NULL },
+	{ RCPT("if lookup :as \"v\" :address \"keys\" \"u+x@elsewhere.net\" { ereject \"${v}\"; }"), "rcpt: reject 550 5.7.1 user\n", NULL, NULL },
+	{ RCPT("if lookup :as \"v\" :transport \"keys\" \"u@elsewhere.net\" { ereject \"${v}\"; }"), "rcpt: reject 550 5.7.1 any\n", NULL, NULL },
+	{ RCPT("if lookup :as \"v\" :recipient \"keys\" \"u+x@elsewhere.net\" { ereject \"${v}\"; }"), "rcpt: nowhere\n", NULL, NULL },
+	{ RCPT("if lookup :as \"v\" :recipient :local \"keys\" \"u+x@elsewhere.net\" { ereject \"${v}\"; }"), "rcpt: reject 550 5.7.1 local\n", NULL, NULL },
+	{ RCPT("if lookup :as \"v\" :aliases \"keys\" \"u+x@elsewhere.net\" { ereject \"${v}\"; }"), "rcpt: reject 550 5.7.1 local\n", NULL, NULL },
+	{ RCPT("if lookup :as \"v\" \"keys\" \"u+x@elsewhere.net\" { ereject \"${v}\"; }"), "rcpt: nowhere\n", NULL, NULL },
+	{ RCPT("if lookup :as \"v\" :virtual \"virtual\" \"user+x@example.org\" { ereject \"${v}\"; }"), "rcpt: reject 550 5.7.1 other+x@example.net\n", NULL, NULL },
+	/* canonical(5): again and again, the first of several, as Postfix */
+	{ RCPT("if lookup :as \"v\" :canonical \"canonical\" \"a+x@example.net\" { ereject \"${v}\"; }"), "rcpt: reject 550 5.7.1 c+x@example.net\n", NULL, NULL },
+	{ RCPT("if lookup :as \"v\" :canonical \"canonical\" \"self@example.net\" { ereject \"${v}\"; }"), "rcpt: reject 550 5.7.1 self@example.net\n", NULL, NULL },
+	{ RCPT("if lookup :as \"v\" :canonical \"canonical\" \"two@example.net\" { ereject \"${v}\"; }"), "rcpt: reject 550 5.7.1 d@example.net\n", NULL, NULL },
+	{ RCPT("if lookup :as \"v\" :canonical \"canonical\" \"u@old.test\" { ereject \"${v}\"; }"), "rcpt: reject 550 5.7.1 u@new.test\n", NULL, NULL },
+	{ RCPT("if lookup :as \"v\" :canonical \"canonical\" [\"no@example.net\", \"\"] { ereject \"${v}\"; }"), "rcpt: nowhere\n", NULL, NULL },
+	{ RCPT("if lookup :as \"v\" :canonical \"canonical\" \"ring1@x.test\" { ereject \"${v}\"; }"),
+		"rcpt: tempfail 451 4.3.5 Server configuration problem - try again later\n", NULL, NULL },
+	{ MTA "stage \"mail\" { if lookup :as \"mail.from\" :canonical \"canonical\" \"${mail.from}\" {} } stage \"rcpt\" { ereject \"${mail.from}\"; }",
+		"rcpt: reject 550 5.7.1 c@example.net\n", NULL, NULL },
 	{ RCPT("if lookup \"broken\" \"x\" { deliver \"local\"; }"), "rcpt: tempfail 451 4.3.5 Server configuration problem - try again later\n", NULL, NULL },
 	{ RCPT("if not lookup \"broken\" \"x\" { deliver \"local\"; }"), "rcpt: tempfail 451 4.3.5 Server configuration problem - try again later\n", NULL, NULL },
 	{ RCPT("if lookup :lenient \"broken\" \"x\" { discard; } deliver \"local\";"), LOCAL, NULL, NULL },
@@ -428,6 +461,137 @@ static void test_redirects(void **state)
 	}
 }
 
+/* virtual(5), by Postfix's keys. */
+static void test_virtual(void **state)
+{
+	static const char source[] = RCPT("if lookup :virtual :local :as \"t\" \"virtual\" \"${rcpt.to}\" { redirect \"${t}\"; }"
+		"elsif envelope :domain \"to\" [\"example.org\", \"example.net\"] { deliver \"local\"; }");
+	static const struct {
+		const char *to, *answer;
+	} mapped[] = {
+		{ "TO:<nobody@example.org>", "to nobody@example.org by local\n" },
+		/* the extension that was not asked about is kept; a catch-all comes last */
+		{ "TO:<user+x@example.org>", "to sink@example.net by local\n" },
+		{ "TO:<self+x@example.org>", "to self+x@example.org by local\n" },
+		{ "TO:<list@example.org>", "to a@example.org by local\nto self@example.org by local\nto sink@example.net by local\n" },
+		{ "TO:<moved+x@example.org>", "to sink@example.net by local\n" },
+		{ "TO:<local+x@example.org>", "to here+x@example.org by local\n" },
+		{ "TO:<nobody+x@example.com>", "to nobody+x@example.org by local\n" },
+		/* what maps to itself is final, whatever its case */
+		{ "TO:<case@EXAMPLE.org>", "to case@EXAMPLE.org by local\n" },
+		{ "TO:<ring1@example.org>", "rcpt: reject 554 5.4.6 Mail forwarding loop\n" },
+	};
+	(void)state;
+	for (unsigned i = 0; i < COUNT_OF(mapped); i++) {
+		struct play p = { .source = source, .to = mapped[i].to };
+		play(&p);
+		assert_string_equal(buf_str(&p.answer), mapped[i].answer);
+		play_fini(&p);
+	}
+}
+
+/* ---- redirect :aliases ---- */
+
+static char folder[] = "/tmp/gatepost-script-XXXXXX";
+
+static void write_list(const char *name, const char *text, mode_t mode)
+{
+	char *path = mem_printf("%s/%s", folder, name);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod(path, mode), 0);
+	mem_free(path);
+}
+
+static void remove_list(const char *name)
+{
+	char *path = mem_printf("%s/%s", folder, name);
+	assert_int_equal(remove(path), 0);
+	mem_free(path);
+}
+
+static const struct {
+	const char *value;      /* % is the folder */
+	const char *answer;     /* NULL: 451 4.3.5 */
+	const char *logged;
+} included[] = {
+	{ "\\\":include:%/list\\\"", "to a@example.org by local\nto b@example.org by local\nto \"c d\"@example.net by local\nto e@example.org by local\n", NULL },
+	{ ":include:%/list, z", "to a@example.org by local\nto b@example.org by local\nto \"c d\"@example.net by local\nto e@example.org by local\nto z@example.org by local\n", NULL },
+	{ ":INCLUDE:%/outer", "to first@example.org by local\nto a@example.org by local\nto b@example.org by local\nto \"c d\"@example.net by local\nto e@example.org by local\n", NULL },
+	{ "a, :include:%/none", NULL, "/none\\\" cannot be used: No such file or directory" },
+	{ ":include:%", NULL, "cannot be used: it is no regular file" },
+	{ ":include:list", NULL, "\\\":include:list\\\" is no absolute path" },
+	{ ":include:%/open", NULL, "/open\\\" cannot be used: anybody may write to it" },
+	{ ":include:%/long", NULL, "/long\\\" cannot be used: it is longer than 1 MiB" },
+	{ ":include:%/itself", NULL, "/itself\\\" is one file too many" },
+	{ ":include:%/command", NULL, "goes to a command, which is not done here: \\\"|/bin/cat\\\"" },
+	{ ":include:%/empty", NULL, "has no address" },
+	{ ":include:%/many", "rcpt: tempfail 451 4.6.0 Alias expansion error\n", "more than 1000 addresses" },
+	{ "\\\"|/bin/cat -n\\\"", NULL, "goes to a command, which is not done here: \\\"|/bin/cat -n\\\"" },
+	{ "|/bin/cat", NULL, "goes to a command" },
+	{ "/var/mail/x", NULL, "goes to a file, which is not done here: \\\"/var/mail/x\\\"" },
+	{ "\\\"./mail box\\\"", NULL, "goes to a file, which is not done here: \\\"./mail box\\\"" },
+};
+
+static char *with_folder(const char *text)
+{
+	struct buf b = { 0 };
+	for (; *text; text++) {
+		if (*text == '%')
+			buf_add_str(&b, folder);
+		else
+			buf_add_char(&b, *text);
+	}
+	return buf_take_str(&b);
+}
+
+static void play_list(const char *tag, const char *value, const char *answer, const char *say)
+{
+	char *filled = with_folder(value);
+	char *source = mem_printf(RCPT("if envelope \"to\" \"user@example.org\" { redirect %s \"%s\"; } else { deliver \"local\"; }"), tag, filled);
+	struct play p = { .source = source };
+	play(&p);
+	assert_string_equal(buf_str(&p.answer), answer ? answer : "rcpt: tempfail 451 4.3.5 Server configuration problem - try again later\n");
+	if (say && !strstr(buf_str(&logged), say))
+		fail_msg("%s\nis not in\n%s", say, buf_str(&logged));
+	play_fini(&p);
+	mem_free(source);
+	mem_free(filled);
+}
+
+static void test_aliases(void **state)
+{
+	(void)state;
+	static const char *const lists[] = { "list", "outer", "open", "long", "itself", "command", "empty", "many" };
+	struct buf text = { 0 };
+	assert_non_null(mkdtemp(folder));
+	write_list("list", "# who reads it\na, b@example.org\n\n\"c d\"@example.net\r\n  e", 0644);
+	char *outer = with_folder("first\n:include:%/list\n"), *itself = with_folder("first :include:%/itself\n");
+	write_list("outer", outer, 0600);
+	write_list("itself", itself, 0600);
+	write_list("open", "a\n", 0646);
+	write_list("command", "a\n|/bin/cat\n", 0600);
+	write_list("empty", "# nobody\n", 0600);
+	for (unsigned i = 0; i < 1001; i++)
+		buf_printf(&text, "u%u\n", i);
+	write_list("many", buf_str(&text), 0600);
+	while (text.n <= 1 << 20)
+		buf_add_str(&text, "u1\n");
+	write_list("long", buf_str(&text), 0600);
+	for (unsigned i = 0; i < COUNT_OF(included); i++)
+		play_list(":aliases", included[i].value, included[i].answer, included[i].logged);
+	/* Only who asks for it gets files read. */
+	play_list("", ":include:%/list", NULL, "is read by \\\"redirect :aliases\\\" only");
+	for (unsigned i = 0; i < COUNT_OF(lists); i++)
+		remove_list(lists[i]);
+	assert_int_equal(rmdir(folder), 0);
+	buf_fini(&text);
+	mem_free(outer);
+	mem_free(itself);
+}
+
 /* No end but the limits. */
 static void test_redirect_limits(void **state)
 {
@@ -435,7 +599,7 @@ static void test_redirect_limits(void **state)
 	static const struct {
 		const char *source, *answer;
 	} endless[] = {
-		{ RCPT("redirect \"x${rcpt.local}@example.org\";"), "rcpt: reject 554 5.4.6 Mail forwarding loop\n" },
+		{ RCPT("redirect \"x${rcpt.local}@example.org\";"), "rcpt: tempfail 451 4.3.5 Server configuration problem - try again later\n" },
 		{ RCPT("redirect \"${rcpt.to}\";"), "rcpt: reject 554 5.4.6 Mail forwarding loop\n" },
 		{ RCPT("if true { redirect \"${rcpt.to}\"; } else { deliver \"local\"; }"), LOCAL },
 		{ RCPT("if envelope \"to\" \"user@example.org\" { redirect \"a@example.org\"; redirect \"b@example.org\"; redirect \"a@example.org\"; } else { deliver \"local\"; }"),
@@ -570,6 +734,8 @@ static const struct {
 	{ MTA "policy \"graylist\";", "t.sieve:2:8: the configuration defines no policy \"graylist\"; did you mean \"greylist\"?\n" },
 	{ MTA "policy \"rspamd\";", "t.sieve:2:8: \"rspamd\" is a milter, not a policy\n" },
 	{ MTA "if lookup \"alias\" \"x\" {}", "t.sieve:2:11: the configuration defines no table \"alias\"; did you mean \"aliases\"?\n" },
+	{ MTA "if lookup :virtual :transport \"aliases\" \"x\" {}", "t.sieve:2:20: \":transport\" cannot stand beside \":virtual\"\n" },
+	{ MTA "if lookup :local :transport \"aliases\" \"x\" {}", "t.sieve:2:4: \":local\" makes sense only beside :virtual, :canonical or :recipient\n" },
 	{ MTA "if header :list \"from\" \"domains\" {}", "t.sieve:2:24: there is no list \"domains\"\n" },
 	{ MTA "if header :list \"from\" \":table:domans\" {}", "t.sieve:2:24: there is no list \":table:domans\"; did you mean \":table:domains\"?\n" },
 	{ MTA "ereject :code 450 \"x\";", "t.sieve:2:15: \"ereject\" takes a :code from 500 to 599, not 450\n" },
@@ -686,7 +852,7 @@ static void test_probe_says_why(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_stages), cmocka_unit_test(test_redirects), cmocka_unit_test(test_redirect_limits),
+		cmocka_unit_test(test_stages), cmocka_unit_test(test_redirects), cmocka_unit_test(test_virtual), cmocka_unit_test(test_aliases), cmocka_unit_test(test_redirect_limits),
 		cmocka_unit_test(test_failure_is_logged_once), cmocka_unit_test(test_log_and_edit), cmocka_unit_test(test_milter_is_attached),
 		cmocka_unit_test(test_mail_variables_end), cmocka_unit_test(test_mistakes), cmocka_unit_test(test_probe), cmocka_unit_test(test_probe_says_why),
 	};

@@ -2,6 +2,7 @@
 #include "tcp_table/table_keys.h"
 #include "lib/base/mem.h"
 #include "tcp_table/table_lines.h"
+#include "tcp_table/table_map.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,6 +27,10 @@ static const struct keys_case {
 	{ TABLE_ADDRESS, "postmaster", "+", false, "postmaster" },
 	{ TABLE_ADDRESS, "a@b@c", "+", false, "a@b@c | @c" },
 	{ TABLE_ADDRESS, "a+b@c", "+", true, "a+b@c" },
+	{ TABLE_RECIPIENT, "a+b@c.test", "+", false, "a+b@c.test | a@c.test | a+b | a | @c.test" },
+	{ TABLE_RECIPIENT, "a@c.test", "+", false, "a@c.test | a | @c.test" },
+	{ TABLE_RECIPIENT, "a+b", "+", false, "a+b | a" },
+	{ TABLE_RECIPIENT, "a+b@c", "+", true, "a+b@c" },
 	{ TABLE_ALIAS, "a+b@c", "+", false, "a+b | a" },
 	{ TABLE_ALIAS, "a+b", "+", false, "a+b | a" },
 	{ TABLE_ALIAS, "a+b@c", "+", true, "a+b" },
@@ -61,6 +66,44 @@ static void test_keys(void **state)
 		}
 		assert_string_equal(buf_str(&got), c->want);
 		assert_false(table_keys_next(&keys, &key));
+		table_keys_fini(&keys);
+		buf_fini(&got);
+	}
+}
+
+/* The value of the Nth key (from 1), as addresses. */
+static const struct map_case {
+	enum table_use use;
+	const char *key;
+	unsigned nth;
+	const char *value, *want;
+} map_cases[] = {
+	{ TABLE_ADDRESS, "a+b@c.test", 1, "x@y.test", "x@y.test" },
+	{ TABLE_ADDRESS, "a+b@c.test", 2, "x@y.test", "x+b@y.test" },
+	{ TABLE_ADDRESS, "a+b@c.test", 2, "x@y.test, z w@v.test,", "x+b@y.test, z+b@c.test, w+b@v.test" },
+	{ TABLE_ADDRESS, "a+b@c.test", 2, "@y.test", "a+b@y.test" },
+	{ TABLE_ADDRESS, "a+b@c.test", 3, "@y.test", "a+b@y.test" },
+	{ TABLE_ADDRESS, "a+b@c.test", 3, "x@y.test", "x@y.test" },
+	{ TABLE_ADDRESS, "a+b@c.test", 2, "\"x y\"@z.test", "\"x y+b\"@z.test" },
+	{ TABLE_RECIPIENT, "a+b@c.test", 3, "x", "x@c.test" },
+	{ TABLE_RECIPIENT, "a+b@c.test", 4, "x", "x+b@c.test" },
+	{ TABLE_RECIPIENT, "a+b", 2, "x", "x+b" },
+	{ TABLE_ADDRESS, "a@c.test", 1, " , ", "" },
+};
+
+static void test_map(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < COUNT_OF(map_cases); i++) {
+		const struct map_case *c = &map_cases[i];
+		struct table_keys keys;
+		struct buf got = { 0 };
+		struct bytes key;
+		table_keys_init(&keys, c->use, bytes_of(c->key), "+", false);
+		for (unsigned n = 0; n < c->nth; n++)
+			assert_true(table_keys_next(&keys, &key));
+		table_map_complete(&keys, bytes_of(c->value), &got);
+		assert_string_equal(buf_str(&got), c->want);
 		table_keys_fini(&keys);
 		buf_fini(&got);
 	}
@@ -112,7 +155,7 @@ static void test_notes_are_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_keys), cmocka_unit_test(test_map),
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_notes_are_bounded),
 	};
