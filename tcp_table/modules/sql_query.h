@@ -7,6 +7,7 @@
 #include "tcp_table/table_driver.h"
 
 /* A template, to be freed; -errno with a sentence in ERR.  FUNCTIONS: there is `select_function`, too. */
-int sql_query_read(struct table_config *c, struct table_driver_plan *plan, bool functions, char **ret, struct buf *err) __attribute__((warn_unused_result));
+int sql_query_read(struct table_config *c, struct table_driver_plan *plan, bool functions, char **ret, struct buf *err)
+    __attribute__((warn_unused_result));
 
 #endif

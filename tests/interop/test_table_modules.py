@@ -1,12 +1,16 @@
 """Tables in databases, asked beside Debian's postmap -q with one and the same file: sqlite_table(5), pgsql_table(5), mysql_table(5), ldap_table(5),
 memcache_table(5)."""
+import glob
 import os
+import shutil
+import signal
 import subprocess
 
 import pytest
 
 from gp.postfix import unpack
-from gp.server import BINARY
+from gp.server import BINARY, free_port, wait_for
+from test_tables import Asked
 
 # Addresses and names, and keys that would like to be something else in a query.
 KEYS = ['user@example.org', 'USER@Example.ORG', 'user', '@example.org', 'user@', '@', 'nobody@example.org', 'multi@example.org', 'mixed@example.org',
@@ -100,6 +104,8 @@ class Beside:
         assert (status, out) == (1, '') and why in err, (status, out, err)
 
 
+# ---- sqlite ----
+
 @pytest.fixture(scope='module')
 def sqlite(place):
     return Sqlite(place)
@@ -173,3 +179,183 @@ def test_sqlite_files(folder):
         t.cannot_tell('user', why)
     t.path = folder + '/none'
     t.cannot_tell('user', 'cannot read %s/none: No such file or directory' % folder)
+
+
+# ---- servers ----
+
+NOBODY = {'user': 'nobody', 'group': 'nogroup', 'extra_groups': []} if os.getuid() == 0 else {}
+
+
+def as_nobody(*args, **more):
+    done = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False, **NOBODY, **more)
+    assert done.returncode == 0, done.stdout.decode('utf-8', 'replace')
+
+
+class Daemon(Beside):
+    """A server of our own, by nobody, on a socket and a port of its own. Those derived from it say how it starts (command) and that it is there (up)."""
+
+    def __init__(self, folder, kind):
+        super().__init__(folder, kind)
+        self.data, self.port, self.process = os.path.join(folder, kind), free_port(), None
+        os.makedirs(self.data)
+        if NOBODY:
+            shutil.chown(self.data, 'nobody', 'nogroup')
+
+    def start(self):
+        with open(os.path.join(self.folder, self.kind + '.log'), 'ab') as log:
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.data, start_new_session=True, **NOBODY)
+        wait_for(self.up, self.kind + ' to be up', timeout=60)
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process:
+            os.killpg(self.process.pid, signal.SIGCONT)
+            self.process.send_signal(how)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+            self.process = None
+
+    def up(self):
+        assert self.process.poll() is None, open(os.path.join(self.folder, self.kind + '.log')).read()
+        return subprocess.run(self.ping(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30, check=False).returncode == 0
+
+
+def sql_rows(literal):
+    return ', '.join('(%s, %s)' % (literal(a), 'NULL' if b is None else literal(b)) for a, b in ROWS)
+
+
+class Pgsql(Daemon):
+    BIN = (sorted(glob.glob('/usr/lib/postgresql/*/bin')) or [''])[-1]
+
+    def __init__(self, folder):
+        super().__init__(folder, 'pgsql')
+        secret = os.path.join(self.data, 'secret')
+        self.write(secret, 'sesame')
+        os.chmod(secret, 0o644)
+        as_nobody(self.BIN + '/initdb', '-D', self.data + '/db', '-U', 'mail', '-A', 'scram-sha-256', '--pwfile', secret, '-N', '-E', 'UTF8', '--locale=C',
+                  cwd=self.data)
+        self.start()
+        self.sql('CREATE TABLE alias (id SERIAL, source TEXT, target TEXT); INSERT INTO alias (source, target) VALUES '
+                 + sql_rows(lambda v: "convert_from(decode('%s', 'hex'), 'UTF8')" % v.encode().hex()) + ';'
+                 + "CREATE FUNCTION find(TEXT) RETURNS SETOF TEXT AS 'SELECT target FROM alias WHERE source = $1 ORDER BY id' LANGUAGE SQL")
+
+    def command(self):
+        return [self.BIN + '/postgres', '-D', self.data + '/db', '-p', str(self.port), '-k', self.data, '-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=off']
+
+    def ping(self):
+        return [self.BIN + '/pg_isready', '-q', '-h', self.data, '-p', str(self.port)]
+
+    def sql(self, text):
+        subprocess.run([self.BIN + '/psql', '-q', '-v', 'ON_ERROR_STOP=1', '-h', self.data, '-p', str(self.port), '-U', 'mail', 'postgres'], input=text.encode(),
+                       env=dict(os.environ, PGPASSWORD='sesame', PGCLIENTENCODING='UTF8'), check=True, timeout=60)
+
+    def config(self, text, hosts=None, password='sesame'):
+        return 'hosts = %s\nuser = mail\npassword = %s\ndbname = postgres\n%s' % (hosts or '127.0.0.1:%d' % self.port, password, text)
+
+
+class Mysql(Daemon):
+    def __init__(self, folder):
+        super().__init__(folder, 'mysql')
+        self.socket = self.data + '/s'
+        as_nobody('mariadb-install-db', '--no-defaults', '--datadir=' + self.data + '/db', '--auth-root-authentication-method=normal', '--skip-test-db')
+        self.start()
+        self.sql("CREATE DATABASE mail CHARACTER SET utf8mb4 COLLATE utf8mb4_bin; USE mail; CREATE USER 'mail'@'%' IDENTIFIED BY 'sesame'; GRANT ALL ON mail.* TO 'mail'@'%';"
+                 'CREATE TABLE alias (id INT AUTO_INCREMENT PRIMARY KEY, source TEXT, target TEXT); INSERT INTO alias (source, target) VALUES '
+                 + sql_rows(lambda v: "CONVERT(x'%s' USING utf8mb4)" % v.encode().hex()) + ';\n'
+                 + 'DELIMITER //\nCREATE PROCEDURE find(IN k TEXT) BEGIN SELECT target FROM alias WHERE source = k ORDER BY id; END//\n'
+                 + 'CREATE PROCEDURE twice(IN k TEXT) BEGIN SELECT 1; SELECT 2; END//\n')
+
+    def command(self):
+        return ['mariadbd', '--no-defaults', '--datadir=' + self.data + '/db', '--socket=' + self.socket, '--port=%d' % self.port, '--bind-address=127.0.0.1',
+                '--pid-file=' + self.data + '/pid', '--innodb-flush-log-at-trx-commit=0', '--skip-name-resolve']
+
+    def ping(self):
+        return ['mariadb-admin', '--no-defaults', '--socket=' + self.socket, '-u', 'root', 'ping']
+
+    def sql(self, text):
+        subprocess.run(['mariadb', '--no-defaults', '--socket=' + self.socket, '-u', 'root'], input=text.encode(), check=True, timeout=60)
+
+    def config(self, text, hosts=None, password='sesame'):
+        return 'hosts = %s\nuser = mail\npassword = %s\ndbname = mail\noption_group =\n%s' % (hosts or '127.0.0.1:%d' % self.port, password, text)
+
+
+@pytest.fixture(scope='module', params=[Pgsql, Mysql])
+def sql(request, place):
+    server = request.param(place)
+    yield server
+    server.stop(signal.SIGQUIT if request.param is Pgsql else signal.SIGTERM)
+
+
+# Postfix 3.7 speaks LATIN1 to PostgreSQL, later ones UTF8.
+LATIN1 = {'pgsql': 'encoding = LATIN1\n', 'mysql': ''}
+PLAIN = QUERIES['plain']
+
+
+@pytest.mark.parametrize('name', QUERIES)
+def test_sql(sql, name):
+    found = sql.same(sql.config(LATIN1[sql.kind] + QUERIES[name]))
+    if name == 'plain':
+        assert found['user@example.org'] == 'user' and found['multi@example.org'] == 'a@one.example.org,b@two.example.org' and found["o'brien@example.org"] == "o'brien"
+        assert found['\\'] == 'backslash' and 'nobody@example.org' not in found and 'null@example.org' not in found
+
+
+def test_sql_own_words(sql):
+    """What only one of them has."""
+    keys = ['user@example.org', "o'brien@example.org", 'multi@example.org', 'nobody@example.org']
+    if sql.kind == 'pgsql':
+        sql.same(sql.config('select_function = find\n'), keys)
+        uri = 'postgresql://mail:sesame@127.0.0.1:%d/postgres' % sql.port
+        sql.same(sql.config(PLAIN, hosts=uri), keys)
+        sql.same(sql.config(PLAIN, hosts='unix:%s:%d' % (sql.data, sql.port)), keys)
+        sql.write(sql.path, sql.config(PLAIN))
+        assert sql.one('j\xfcrgen@example.org')[:2] == (0, 'j\xfcrgen')
+    else:
+        sql.same(sql.config("query = CALL find('%s')\n"), keys)
+        sql.write(sql.path, sql.config("query = CALL twice('%s')\n"))
+        sql.cannot_tell('user', 'the query has more than one result')
+        sql.write(sql.path, sql.config("query = SET @x = '%s'\n"))
+        sql.cannot_tell('user', 'the query has no result (require_result_set)')
+        sql.same(sql.config("query = SET @x = '%s'\nrequire_result_set = no\n"), keys)
+        sql.same(sql.config(PLAIN, hosts='unix:' + sql.socket), keys)
+
+
+def test_sql_faults(sql):
+    sql.write(sql.path, sql.config(PLAIN + 'expansion_limit = 1\n'))
+    assert sql.one('user@example.org')[:2] == (0, 'user')
+    sql.cannot_tell('multi@example.org', 'more than 1 values (expansion_limit)')
+    assert sql.postmap('multi@example.org')[:2] == (1, '')
+    sql.write(sql.path, sql.config("query = SELECT missing FROM alias WHERE source = '%s'\n"))
+    sql.cannot_tell('user', 'missing')
+    sql.write(sql.path, sql.config(PLAIN, password='wrong'))
+    sql.cannot_tell('user', 'mail')
+
+
+def test_sql_hosts(sql):
+    """One that refuses, one that hangs, and one that answers; then one that hangs alone."""
+    dead = '127.0.0.1:%d' % free_port()
+    sql.write(sql.path, sql.config(PLAIN, hosts='%s 127.0.0.1:%d' % (dead, sql.port)))
+    for _ in range(2):
+        assert sql.one('user@example.org')[:2] == (0, 'user')
+    sql.write(sql.path, sql.config(PLAIN, hosts=dead))
+    sql.cannot_tell('user', dead + ': ')
+    import socket
+    with socket.create_server(('127.0.0.1', 0)) as silent:
+        hangs = '127.0.0.1:%d' % silent.getsockname()[1]
+        sql.write(sql.path, sql.config(PLAIN, hosts='%s 127.0.0.1:%d' % (hangs, sql.port)))
+        for _ in range(2):
+            assert sql.patient('4s', 'user@example.org')[:2] == (0, 'user\n')
+        sql.write(sql.path, sql.config(PLAIN, hosts=hangs))
+        sql.cannot_tell('user', hangs + ': ', timeout='1s')
+
+
+def test_sql_restart(sql, folder):
+    """A connection that was kept is replaced at once when the server was restarted; without a server nothing is said to be not found."""
+    sql.write(sql.path, sql.config(PLAIN))
+    with Asked(folder, sql.map) as asked:
+        assert asked.get('user@example.org', 'nobody@example.org') == ['user', None]
+        sql.stop(signal.SIGKILL)
+        assert asked.get('user@example.org', 'nobody@example.org') == [451, 451]
+        sql.start()
+        assert asked.get('user@example.org', 'nobody@example.org') == ['user', None]
