@@ -308,7 +308,9 @@ def test_sql_own_words(sql):
         sql.same(sql.config('select_function = find\n'), keys)
         uri = 'postgresql://mail:sesame@127.0.0.1:%d/postgres' % sql.port
         sql.same(sql.config(PLAIN, hosts=uri), keys)
-        sql.same(sql.config(PLAIN, hosts='unix:%s:%d' % (sql.data, sql.port)), keys)
+        # Postfix 3.7 takes the port for a part of the path.
+        sql.write(sql.path, sql.config(PLAIN, hosts='unix:%s:%d' % (sql.data, sql.port)))
+        assert sql.one('user@example.org')[:2] == (0, 'user')
         sql.write(sql.path, sql.config(PLAIN))
         assert sql.one('j\xfcrgen@example.org')[:2] == (0, 'j\xfcrgen')
     else:
