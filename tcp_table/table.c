@@ -44,8 +44,8 @@ static int table_parse(struct bytes map, const struct table_options *o, const st
 	if (bytes_starts(spec, BYTES("proxy:")))
 		spec = bytes_skip(spec, strlen("proxy:"));
 	struct bytes type = bytes_cut(&spec, ':');
-	if (!spec.p) {
-		buf_printf(err, "\"%.*s\" is no table: it needs a type, as in \"hash:/etc/aliases\"", BYTES_ARG(map));
+	if (spec.n == 0) {
+		buf_printf(err, "\"%.*s\" is no table: it needs a type and a name, as in \"hash:/etc/aliases\"", BYTES_ARG(map));
 		return -EINVAL;
 	}
 	*ret = table_kind(o->kinds, type);

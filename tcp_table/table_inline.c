@@ -20,30 +20,6 @@ struct inline_table {
 	unsigned pairs, words;          /* entries with '=', without */
 };
 
-/* Length of TEXT's first token, up to END or one of its characters; braces nest and hide them.  -EINVAL: a brace is not closed. */
-static int inline_token(struct bytes text, const char *end, size_t *ret)
-{
-	unsigned depth = 0;
-	size_t n;
-	for (n = 0; n < text.n; n++) {
-		char c = text.p[n];
-		if (depth == 0 && strchr(end, c))
-			break;
-		depth += c == '{';
-		if (c == '}' && depth-- == 0)
-			return -EINVAL;
-	}
-	*ret = n;
-	return depth ? -EINVAL : 0;
-}
-
-/* All of B stands between one pair of braces: "{a} {b}" does not. */
-static bool inline_braced(struct bytes b)
-{
-	size_t n;
-	return b.n >= 2 && b.p[0] == '{' && b.p[b.n - 1] == '}' && inline_token(bytes_skip(bytes_first(b, b.n - 1), 1), "", &n) == 0;
-}
-
 static void inline_set(struct inline_table *t, struct bytes key, struct bytes value)
 {
 	struct buf folded = { 0 };
@@ -55,8 +31,8 @@ static void inline_set(struct inline_table *t, struct bytes key, struct bytes va
 static int inline_entry(struct inline_table *t, struct bytes entry, struct buf *err)
 {
 	struct bytes whole = entry;
-	if (inline_braced(entry))
-		entry = table_trim(bytes_skip(bytes_first(entry, entry.n - 1), 1));
+	if (table_braced(entry))
+		entry = table_unbraced(entry);
 	struct bytes value = entry, key = table_trim(bytes_cut(&value, '='));
 	if (key.n == 0 || bytes_find(entry, '\0') >= 0) {
 		buf_printf(err, "\"%.*s\" has no key", BYTES_ARG(whole));
@@ -73,22 +49,12 @@ static int inline_entry(struct inline_table *t, struct bytes entry, struct buf *
 
 static int inline_parse(struct inline_table *t, struct bytes text, struct buf *err)
 {
-	static const char separators[] = ", \t\r\n";
+	struct bytes item;
 
-	for (;;) {
-		while (text.n && strchr(separators, *text.p))
-			text = bytes_skip(text, 1);
-		if (text.n == 0)
-			break;
-		size_t n;
-		if (inline_token(text, separators, &n) < 0) {
-			buf_printf(err, "a brace too many or too few in \"%.*s\"", BYTES_ARG(text));
-			return -EINVAL;
-		}
-		int r = inline_entry(t, bytes_first(text, n), err);
+	while (table_item(&text, &item)) {
+		int r = inline_entry(t, item, err);
 		if (r < 0)
 			return r;
-		text = bytes_skip(text, n);
 	}
 	if (t->pairs + t->words == 0) {
 		buf_add_str(err, "the table is empty");
@@ -109,12 +75,12 @@ static int inline_open(struct bytes spec, const struct table_options *o, void **
 {
 	(void)o;
 	spec = table_trim(spec);
-	if (!inline_braced(spec)) {
+	if (!table_braced(spec)) {
 		buf_printf(err, "\"inline:%.*s\": it needs the form inline:{key=value, ...}", BYTES_ARG(spec));
 		return -EINVAL;
 	}
 	struct inline_table *t = NEW(struct inline_table);
-	int r = inline_parse(t, bytes_skip(bytes_first(spec, spec.n - 1), 1), err);
+	int r = inline_parse(t, table_unbraced(spec), err);
 	if (r < 0)
 		inline_close(t);
 	else

@@ -105,6 +105,49 @@ void table_lines_fini(struct table_lines *l)
 	buf_fini(&l->joined);
 }
 
+/* ---- lists within braces ---- */
+
+/* Length of TEXT's first token, up to one of the characters in END that is not within braces; or to where the braces go wrong: -1. */
+static ptrdiff_t table_token(struct bytes text, const char *end)
+{
+	unsigned depth = 0;
+	size_t n;
+	for (n = 0; n < text.n; n++) {
+		char c = text.p[n];
+		if (depth == 0 && strchr(end, c))
+			break;
+		depth += c == '{';
+		if (c == '}' && depth-- == 0)
+			return -1;
+	}
+	return depth ? -1 : (ptrdiff_t)n;
+}
+
+bool table_braced(struct bytes b)
+{
+	return b.n >= 2 && b.p[0] == '{' && b.p[b.n - 1] == '}' && table_token(bytes_skip(bytes_first(b, b.n - 1), 1), "") >= 0;
+}
+
+struct bytes table_unbraced(struct bytes b)
+{
+	return table_trim(bytes_skip(bytes_first(b, b.n - 1), 1));
+}
+
+bool table_item(struct bytes *rest, struct bytes *ret)
+{
+	static const char separators[] = ", \t\r\n";
+	while (rest->n && strchr(separators, *rest->p))
+		*rest = bytes_skip(*rest, 1);
+	ptrdiff_t n = table_token(*rest, separators);
+	if (n <= 0)
+		return false;
+	*ret = bytes_first(*rest, (size_t)n);
+	*rest = bytes_skip(*rest, (size_t)n);
+	return true;
+}
+
+/* ---- notes ---- */
+
 void table_note(struct table_notes *n, unsigned line, const char *fmt, ...)
 {
 	if (n->count++ >= TABLE_NOTES_MAX)

@@ -30,6 +30,12 @@ struct bytes table_trim_left(struct bytes b);
 /* Cuts the first word off: *REST is what follows it, trimmed at both ends. */
 struct bytes table_word(struct bytes *rest);
 
+/* Lists within braces, {a, {b c}, type:{d, e}}: items are divided by commas and white space, of which those within braces do not count. */
+bool table_braced(struct bytes b);      /* all of B stands between one pair of braces: "{a} {b}" does not */
+struct bytes table_unbraced(struct bytes b);    /* what a braced B holds, trimmed */
+/* Cuts the next item off *REST, which stood between one pair of braces; false: there is none. */
+bool table_item(struct bytes *rest, struct bytes *ret);
+
 /* What is wrong with single lines of a file: sentences, one a line, for the log.  The first few are kept. */
 struct table_notes {
 	const char *file;

@@ -7,7 +7,7 @@ import pytest
 from gp.actors import Hop
 from gp.fixtures import Fixture
 from gp.postfix import unpack
-from gp.server import Gatepost, free_port
+from gp.server import BINARY, Gatepost, free_port
 from gp.smtp import Smtp
 
 
@@ -64,8 +64,8 @@ def postfix(folder):
         with open(os.path.join(conf, name), 'w') as f:
             f.write(text)
 
-    def run(command, *args):
-        done = subprocess.run([root + '/usr/sbin/' + command, '-c', conf, *args], env=dict(os.environ, LD_LIBRARY_PATH=root + '/usr/lib/postfix'),
+    def run(command, *args, stdin=''):
+        done = subprocess.run([root + '/usr/sbin/' + command, '-c', conf, *args], input=stdin, env=dict(os.environ, LD_LIBRARY_PATH=root + '/usr/lib/postfix'),
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
         return done.returncode, done.stdout.rstrip('\n'), done.stderr
     return run
@@ -120,6 +120,34 @@ def test_postmap_on_disk(folder, postfix, kind):
             assert asked.get(KEYS[0]) == [None]
         os.truncate(source + '.' + kind, 100)
         assert asked.get(*KEYS[:2]) == [451, 451]
+
+
+# Of the system, and made of others.  HASH is a table with "x y" and "y z, w".
+MAPS = [
+    'unix:passwd.byname', 'unix:group.byname', 'unix:shadow', 'environ:x', 'environ:', 'fail:x', 'randmap:{a}', 'randmap:{{a b}}', 'randmap:{}', 'randmap:a',
+    'unionmap:{static:a,static:b}', 'unionmap:{static:a static:{b c}}', 'unionmap:{inline:{x=1,y=2},inline:{y=3}}', 'unionmap:{HASH, inline:{y=3}, HASH}',
+    'unionmap:{static:a,fail:f}', 'unionmap:{fail:f,static:a}', 'unionmap:{}', 'unionmap:static:a', 'unionmap:{foo}', 'unionmap:{nosuch:foo}', 'unionmap:{static:a',
+    'unionmap:{static:a}}', 'unionmap:{{static:a},static:b}', 'unionmap:{inline:{x=},static:b}', 'unionmap:{hash:/nonexistent,static:a}',
+    'pipemap:{inline:{x=Y},inline:{y=z}}', 'pipemap:{inline:{x=q},inline:{y=z}}', 'pipemap:{inline:{x=q},fail:f}', 'pipemap:{fail:f,static:a}', 'pipemap:{static:a}',
+    'pipemap:{}', 'pipemap:{unionmap:{static:a,static:b},inline:{{a,b = c d}}}', 'pipemap:{HASH,HASH}', 'pipemap:{HASH,regexp:/dev/null}', 'pipemap:{unix:group.byname, inline:{root:x:0:=g}}',
+]
+
+
+KEYS_OF_MAPS = 'x\nY\nq\nroot\nROOT\ndaemon\nno-such-name\n'
+
+
+@pytest.mark.parametrize('table', MAPS)
+def test_beside_postmap(folder, postfix, table, monkeypatch):
+    """gatepost table get says what postmap -q says, and ends with the same code."""
+    monkeypatch.setenv('x', 'a value')
+    if 'HASH' in table:
+        source = os.path.join(folder, 'map')
+        write(source, 'x y\ny z, w\n')
+        assert postfix('postmap', 'hash:' + source)[0] == 0
+        table = table.replace('HASH', 'hash:' + source)
+    ours = subprocess.run([BINARY, 'table', 'get', table, '-'], input=KEYS_OF_MAPS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=30,
+                          check=False)
+    assert (ours.returncode, ours.stdout.rstrip('\n')) == postfix('postmap', '-q', '-', table, stdin=KEYS_OF_MAPS)[:2]
 
 
 def test_postalias(folder, postfix):

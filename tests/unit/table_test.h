@@ -18,7 +18,7 @@
 
 static const struct table_ops *const kinds[] = {
 	&table_inline, &table_static, &table_texthash, &table_cidr, &table_pcre, &table_regexp, &table_hash, &table_btree,
-	&table_cdb, &table_lmdb, NULL
+	&table_cdb, &table_lmdb, &table_unix, &table_environ, &table_fail, &table_randmap, &table_unionmap, &table_pipemap, &table_debug, NULL
 };
 
 /* ---- a folder, and a file in it that was written long ago ---- */

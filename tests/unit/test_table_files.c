@@ -35,7 +35,7 @@ static void test_static(void **state)
 	static const struct pair pairs[] = { { "any", "bar baz" }, { "other", "bar baz" }, { "", NULL } };
 	expect_all(open_map("static:bar baz"), pairs, COUNT_OF(pairs));
 	expect_all(open_map("static:{ bar baz }"), pairs, COUNT_OF(pairs));
-	expect_refused("static:", "needs a value");
+	expect_refused("static:", "needs a type and a name");
 	expect_refused("static:{x}y", "follows the closing brace");
 }
 
