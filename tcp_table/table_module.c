@@ -4,6 +4,7 @@
  */
 #include "tcp_table/table_module.h"
 
+#include "lib/base/buf.h"
 #include "lib/base/mem.h"
 
 #include <dlfcn.h>
@@ -19,14 +20,17 @@
 /* Those of a program in its build tree: other versions may be installed. */
 static char *module_beside(const char *type)
 {
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+	struct buf self = { 0 };
+	char *path = NULL;
+	ssize_t n = readlink("/proc/self/exe", buf_room(&self, PATH_MAX), PATH_MAX);
 
-	if (n <= 0)
-		return NULL;
-	self[n] = '\0';
-	char *slash = strrchr(self, '/');
-	return slash ? mem_printf("%.*s/modules/table_%s.so", (int)(slash - self), self, type) : NULL;
+	if (n > 0)
+		buf_grown(&self, (size_t)n);
+	ptrdiff_t slash = bytes_rfind(buf_bytes(&self), '/');
+	if (slash >= 0)
+		path = mem_printf("%.*s/modules/table_%s.so", (int)slash, self.p, type);
+	buf_fini(&self);
+	return path;
 }
 
 static char *module_path(const char *type)

@@ -78,7 +78,7 @@ TASK_FN static int await_start(struct stream *reports)
 TASK_FN int process_connect(const struct endpoint *to, struct stream **ret)
 {
 	const struct process_request request = { .command = to->command };
-	int ours[2], theirs[2];
+	int ours[2] = { -1, -1 }, theirs[2] = { -1, -1 };
 
 	if (!loop.has_spawner)
 		return -ENOTCONN;

@@ -94,7 +94,7 @@ static void refuse(int fd, int error, const char *last)
 {
 	struct process_report r = { .ended = 1, .end = { .error = error } };
 
-	strncpy(r.end.last, last, sizeof r.end.last - 1);
+	memcpy(r.end.last, last, strnlen(last, sizeof r.end.last - 1));
 	report(fd, &r);
 }
 
@@ -135,10 +135,10 @@ static void hear(struct spawner *s, struct process *p, struct bytes said, int64_
 /* Whoever writes without end is heard again at the next turn. */
 static void read_err(struct spawner *s, struct process *p, int64_t now)
 {
-	char said[4096];
+	char said[1024];
 	ssize_t n;
 
-	for (int i = 0; i < 16 && (n = read(p->err_fd, said, sizeof said)) != 0; i++) {
+	for (int i = 0; i < 64 && (n = read(p->err_fd, said, sizeof said)) != 0; i++) {
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
