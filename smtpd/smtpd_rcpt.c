@@ -135,6 +135,7 @@ int smtpd_rcpt(struct smtpd_session *s, struct bytes arg)
 	struct smtpd_question q = { .stage = GATE_RCPT, .rcpt = rcpt };
 	struct gate_verdict v = { .action = GATE_CONTINUE };
 	struct smtp_reply inherited = t->view.defer_if_permit;
+	struct smtp_address sender = t->view.sender.address;
 
 	rcpt_check(s, arg, rcpt);
 	t->view.rcpt_seen++;
@@ -143,6 +144,8 @@ int smtpd_rcpt(struct smtpd_session *s, struct bytes arg)
 	if (r < 0)
 		return r;
 	if (rcpt->refused.code) {
+		/* What the script made of the sender was for the sake of this recipient. */
+		t->view.sender.address = sender;
 		smtpd_stage_log(s, &q, &v, &rcpt->refused);
 		smtpd_reply(s, &rcpt->refused);
 		rcpt_forgive(s, rcpt);
