@@ -107,7 +107,7 @@ static struct {
 		" { two@example.net = d@example.net, e@example.net }, @old.test=@new.test, ring1@x.test=ring2@x.test, ring2@x.test=ring1@x.test }", NULL },
 	{ "keys", "inline:{ test=top, .example.org=sub, example.org=exact, u@=user, u=local, 192.0.2=net, *=any }", NULL },
 	{ "scores", "inline:{a@example.net=7, b@example.net=30}", NULL },
-	{ "broken", "broken:", NULL },
+	{ "broken", "broken:x", NULL },
 };
 
 static struct table *find_table(void *arg, struct bytes name)
