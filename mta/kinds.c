@@ -151,7 +151,8 @@ static void *define_milter(struct reader *r, cfg_t *s, const char *name, struct 
 static cfg_opt_t policy_settings[] = {
 	READER_VALUE("connect_timeout"), READER_VALUE("command_timeout"), READER_VALUE("idle"), READER_VALUE("max_ttl"),
 	READER_VALUE("request_limit"), READER_VALUE("policy_context"), READER_VALUE("compatibility_level"), READER_VALUE("mail_version"),
-	READER_VALUE("compat"), CONFIG_COMMAND_SETTINGS, CONFIG_GATE_SETTINGS, CFG_END(),
+	READER_VALUE("compat"), READER_VALUE("extras"), READER_VALUE("cache"),
+	CONFIG_COMMAND_SETTINGS, CONFIG_GATE_SETTINGS, CFG_END(),
 };
 
 static void release_policy(void *what)
@@ -192,6 +193,8 @@ static void *define_policy(struct reader *r, cfg_t *s, const char *name, struct 
 {
 	struct policyd_params p = {
 		.postfix = read_as_postfix(r, s),
+		.extras = reader_bool(r, s, "extras", false),
+		.cache = reader_duration(r, s, "cache", 0),
 		.connect_timeout = reader_duration(r, s, "connect_timeout", 0),
 		.timeout = reader_duration(r, s, "command_timeout", 0),
 		.idle = reader_duration(r, s, "idle", 0),

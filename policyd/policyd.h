@@ -8,7 +8,7 @@
 
 /* Times in ns; 0 or NULL: the default, which is Postfix's. */
 struct policyd_params {
-	const char *const *endpoints;           /* "inet:127.0.0.1:10023", "unix:/run/policy.sock": tried in this order */
+	const char *const *endpoints;           /* "inet:127.0.0.1:10023", "unix:/run/policy.sock": the least busy one, of equals the first */
 	unsigned endpoint_count;
 	const unsigned *commands;               /* of each "exec:" one among them: its number for the spawner (lib/run/process.h); NULL: there are none */
 	unsigned max_connections;               /* in use at once by one worker: who wants one more waits; 0: no limit */
@@ -18,6 +18,8 @@ struct policyd_params {
 	int64_t max_ttl;                        /* no connection is used longer than this: 1000 s */
 	unsigned request_limit;                 /* requests over one connection; 0: no limit */
 	bool postfix;                           /* refusals say what Postfix's would: "<object>: Recipient address rejected: text" */
+	bool extras;                            /* attributes of our own behind Postfix's (policyd_view.h) */
+	int64_t cache;                          /* an answer that goes on or refuses for good is good for so long; 0: not kept */
 	const char *policy_context;             /* ""; these three are sent as they are */
 	const char *compatibility_level;        /* "3.12" */
 	const char *mail_version;               /* "3.12.0": the Postfix release whose attributes are sent */

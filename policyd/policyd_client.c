@@ -7,6 +7,7 @@
  */
 #include "policyd/policyd_client.h"
 
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/run/pool.h"
 #include "lib/run/process.h"
@@ -40,6 +41,40 @@ static int policyd_parse_endpoints(struct policyd_client *c, const struct policy
 	return 0;
 }
 
+/* From a check in the background, or from whoever was the first to notice. */
+static void policyd_changed(void *arg, const struct endpoint *e, const struct peer_failure *failure)
+{
+	const struct policyd_client *c = arg;
+	struct log_line l;
+	if (c->endpoint_count == 1)
+		return;
+	log_begin(&l, failure ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE, failure ? "policy-down" : "policy-up");
+	log_str(&l, "socket", e->text);
+	log_str(&l, "why", failure ? failure->why : NULL);
+	log_end(&l);
+}
+
+/* The last check has ended. */
+static void policyd_released(void *arg)
+{
+	struct policyd_client *c = arg;
+	for (unsigned i = 0; i < c->endpoint_count; i++)
+		endpoint_fini(&c->endpoints[i]);
+	mem_free(c->endpoints);
+	mem_free(c);
+}
+
+void policyd_client_free(struct policyd_client **cp)
+{
+	struct policyd_client *c = *cp;
+	struct pool *pool = c ? c->pool : NULL;
+	if (pool)
+		pool_free(&pool);
+	else if (c)
+		policyd_released(c);
+	*cp = NULL;
+}
+
 int policyd_client_new(const struct policyd_params *params, struct policyd_client **ret, struct buf *err)
 {
 	if (params->endpoint_count == 0 || params->endpoint_count > POOL_ENDPOINTS_MAX) {
@@ -62,22 +97,14 @@ int policyd_client_new(const struct policyd_params *params, struct policyd_clien
 	    .max_ttl = policyd_default(params->max_ttl, SECONDS(1000)),
 	    .use_limit = params->request_limit,
 	    .max = params->max_connections,
+	    .spread = true,
+	    .check = c->endpoint_count > 1,
+	    .changed = policyd_changed,
+	    .released = policyd_released,
+	    .arg = c,
 	});
 	*ret = c;
 	return 0;
-}
-
-void policyd_client_free(struct policyd_client **cp)
-{
-	struct policyd_client *c = *cp;
-	if (!c)
-		return;
-	pool_free(&c->pool);
-	for (unsigned i = 0; i < c->endpoint_count; i++)
-		endpoint_fini(&c->endpoints[i]);
-	mem_free(c->endpoints);
-	mem_free(c);
-	*cp = NULL;
 }
 
 struct policyd_exchange {

@@ -133,6 +133,8 @@ void policyd_codec_request(const struct policyd_request *r, struct buf *to)
 	policyd_put(to, "policy_context", r->policy_context);
 	policyd_put(to, "compatibility_level", r->compatibility_level);
 	policyd_put(to, "mail_version", r->mail_version);
+	for (const struct policyd_extra *e = r->extras; e; e = e->next)
+		policyd_put_bytes(to, e->name, e->value);
 	buf_add_char(to, '\n');
 }
 

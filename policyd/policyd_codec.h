@@ -7,6 +7,7 @@
 #include "lib/base/buf.h"
 #include "lib/smtp/address.h"
 
+struct policyd_extra;
 /* A question.  Strings and addresses may be NULL: sent empty. */
 struct policyd_request {
 	const char *protocol_state, *protocol_name;
@@ -29,6 +30,13 @@ struct policyd_request {
 	unsigned encryption_keysize;
 	const char *tls_sni;
 	const char *policy_context, *compatibility_level, *mail_version;
+	const struct policyd_extra *extras;     /* behind all of Postfix's; NULL: none */
+};
+/* An attribute of our own: what Postfix does not tell. */
+struct policyd_extra {
+	const char *name;
+	struct bytes value;
+	const struct policyd_extra *next;
 };
 
 /* Appends the question to TO, its final empty line included. */

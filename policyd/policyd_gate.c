@@ -8,6 +8,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/gate/access.h"
+#include "policyd/policyd_cache.h"
 #include "policyd/policyd_client.h"
 #include "policyd/policyd_view.h"
 
@@ -17,6 +18,8 @@ struct policyd_config {
 	struct policyd_client *client;
 	char *policy_context, *compatibility_level, *mail_version;
 	bool postfix;                   /* replies in Postfix's words */
+	bool extras;
+	struct policyd_cache *cache;    /* NULL: none */
 };
 
 /* One session's.  The last question about a recipient and its answer: two lines of a script that name one server ask once. */
@@ -36,6 +39,9 @@ int policyd_configure(const struct policyd_params *params, struct gate *ret, str
 	struct policyd_config *config = NEW(struct policyd_config);
 	config->client = client;
 	config->postfix = params->postfix;
+	config->extras = params->extras;
+	if (params->cache)
+		config->cache = policyd_cache_new(params->cache);
 	config->policy_context = mem_strdup(params->policy_context ? params->policy_context : "");
 	config->compatibility_level = mem_strdup(params->compatibility_level ? params->compatibility_level : "3.12");
 	config->mail_version = mem_strdup(params->mail_version ? params->mail_version : "3.12.0");
@@ -53,6 +59,7 @@ void policyd_unconfigure(struct gate *g)
 {
 	struct policyd_config *config = g->config;
 	policyd_client_free(&config->client);
+	policyd_cache_free(&config->cache);
 	mem_free(config->policy_context);
 	mem_free(config->compatibility_level);
 	mem_free(config->mail_version);
@@ -172,31 +179,47 @@ static int policyd_answer(struct gate_call *call, struct bytes text, bool again)
 	return r < 0 ? policyd_fail(call, r, (struct policyd_failure){ GATE_FAULT_EDIT, strerror(-r) }) : 0;
 }
 
-TASK_FN static int policyd_ask(struct gate_call *call, struct buf *request)
+/* A question on its way. */
+struct policyd_question {
+	struct buf text;
+	struct buf key;                 /* of the cache; empty: its answer is not kept */
+};
+
+TASK_FN static int policyd_ask_server(struct gate_call *call, struct policyd_question *q)
 {
 	const struct policyd_config *config = call->gate->config;
-	struct policyd_context *context = call->context;
 	struct policyd_failure failure = { GATE_FAULT_NONE, NULL };
 	struct policyd_reply reply = { 0 };
 
-	if (policyd_known(context, call, request))
-		return policyd_answer(call, buf_bytes(&context->action), true);
-	int r = policyd_client_ask(config->client, buf_bytes(request), &reply, &failure);
+	int r = policyd_client_ask(config->client, buf_bytes(&q->text), &reply, &failure);
 	if (r < 0)
 		r = policyd_fail(call, r, failure);
 	else {
-		policyd_remember(context, call, request, buf_bytes(&reply.action));
+		if (q->key.n)
+			policyd_cache_put(config->cache, buf_bytes(&q->key), buf_bytes(&reply.action), run_now());
+		policyd_remember(call->context, call, &q->text, buf_bytes(&reply.action));
 		r = policyd_answer(call, buf_bytes(&reply.action), false);
 	}
 	policyd_reply_fini(&reply);
 	return r;
 }
 
+TASK_FN static int policyd_ask(struct gate_call *call, struct policyd_question *q)
+{
+	const struct policyd_config *config = call->gate->config;
+	const struct policyd_context *context = call->context;
+
+	if (policyd_known(context, call, &q->text))
+		return policyd_answer(call, buf_bytes(&context->action), true);
+	struct bytes kept = q->key.n ? policyd_cache_get(config->cache, buf_bytes(&q->key), run_now()) : bytes_make(NULL, 0);
+	return kept.p ? policyd_answer(call, kept, false) : policyd_ask_server(call, q);
+}
+
 TASK_FN static int policyd_event(struct gate_call *call)
 {
 	const struct policyd_config *config = call->gate->config;
 	struct policyd_view view = { 0 };
-	struct buf request = { 0 };
+	struct policyd_question q = { 0 };
 
 	int r = policyd_view_render(&view, call);
 	if (r < 0) {
@@ -207,10 +230,16 @@ TASK_FN static int policyd_event(struct gate_call *call)
 	view.request.policy_context = config->policy_context;
 	view.request.compatibility_level = config->compatibility_level;
 	view.request.mail_version = config->mail_version;
-	policyd_codec_request(&view.request, &request);
+	if (config->extras)
+		policyd_view_extras(&view, call);
+	policyd_codec_request(&view.request, &q.text);
+	/* Later the question does not name all that it is about: the recipients, the content. */
+	if (config->cache && call->stage <= GATE_RCPT)
+		policyd_cache_key(&view.request, &q.key);
 	policyd_view_fini(&view);
-	r = policyd_ask(call, &request);
-	buf_fini(&request);
+	r = policyd_ask(call, &q);
+	buf_fini(&q.text);
+	buf_fini(&q.key);
 	return r;
 }
 

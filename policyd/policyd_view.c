@@ -142,6 +142,58 @@ int policyd_view_render(struct policyd_view *v, const struct gate_call *call)
 	return 0;
 }
 
+/* ---- what Postfix does not tell ---- */
+
+struct policyd_extras {
+	struct arena *arena;
+	const struct policyd_extra **end;
+};
+
+static void policyd_view_extra(struct policyd_extras *x, const char *name, struct bytes value)
+{
+	struct policyd_extra *e = ARENA_NEW(x->arena, struct policyd_extra);
+	*e = (struct policyd_extra){ .name = name, .value = value };
+	*x->end = e;
+	x->end = &e->next;
+}
+
+/* Each has a name of its own: many servers keep one value of each name. */
+static void policyd_view_extra_rcpts(struct policyd_extras *x, const struct gate_txn *t)
+{
+	const struct gate_rcpt *rcpt;
+	unsigned n = 0;
+	LIST_EACH(rcpt, &t->rcpts, const struct gate_rcpt, link)
+		policyd_view_extra(x, arena_printf(x->arena, "gatepost_recipient_%u", ++n), rcpt->path.address.address);
+}
+
+/* What has been said of the message so far, by gates that have been asked. */
+static void policyd_view_extra_gates(struct policyd_extras *x, const struct gate_txn *t)
+{
+	for (const struct gate_span *span = t->spans; span; span = span->next) {
+		if (!span->kind)
+			continue;
+		const char *said = span->fault ? arena_printf(x->arena, "fault %s", span->fault) : span->verdict ? span->verdict : "continue";
+		policyd_view_extra(x, arena_printf(x->arena, "gatepost_gate_%s", span->name), bytes_of(said));
+	}
+}
+
+void policyd_view_extras(struct policyd_view *v, const struct gate_call *call)
+{
+	const struct gate_txn *t = call->txn;
+	struct policyd_extras x = { &v->arena, &v->request.extras };
+	if (!t)
+		return;
+	policyd_view_extra(&x, "gatepost_instance", bytes_of(t->instance));
+	policyd_view_extra(&x, "gatepost_queue_id", bytes_of(t->id));
+	if (call->stage == GATE_MESSAGE) {
+		const struct mail_header *id = mail_header_find(t->mail, BYTES("Message-ID"), 1);
+		policyd_view_extra(&x, "gatepost_message_id", id ? bytes_trim(mail_header_value(id)) : bytes_of(""));
+	}
+	if (call->stage == GATE_DATA || call->stage == GATE_MESSAGE)
+		policyd_view_extra_rcpts(&x, t);
+	policyd_view_extra_gates(&x, t);
+}
+
 void policyd_view_fini(struct policyd_view *v)
 {
 	buf_fini(&v->helo);

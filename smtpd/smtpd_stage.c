@@ -23,6 +23,7 @@ bool smtpd_stage_gates_waived(const struct smtpd_session *s)
 
 void smtpd_stage_begin(struct smtpd_session *s, enum gate_stage stage)
 {
+	chain_begin(&s->chain, stage, s->txn ? &s->txn->view : NULL);
 	if (!s->txn)
 		return;
 	/* P14: DEFER_IF_PERMIT of earlier stages is still good at RCPT, and forgotten at DATA. P15: DEFER_IF_REJECT

@@ -76,8 +76,8 @@ static void access_fix_status(struct smtp_reply *r, enum access_class class)
 	static const struct {
 		const char *status, *of_sender, *of_rcpt;
 	} fixes[] = {
-		{ "1.0", "1.0", "1.0" }, { "1.1", "1.0", "1.1" }, { "1.2", "1.8", "1.2" }, { "1.3", "1.7", "1.3" }, { "1.4", "1.0", "1.4" },
-		{ "1.5", "1.0", "1.5" }, { "1.6", "1.0", "1.6" }, { "1.7", "1.7", "1.3" }, { "1.8", "1.8", "1.2" },
+		{ "1.0", "1.0", "1.0" }, { "1.1", "1.7", "1.1" }, { "1.2", "1.8", "1.2" }, { "1.3", "1.7", "1.3" }, { "1.4", "1.7", "1.4" },
+		{ "1.5", "1.0", "1.5" }, { "1.6", "1.7", "1.6" }, { "1.7", "1.7", "1.3" }, { "1.8", "1.8", "1.2" },
 	};
 	const char *to = class == ACCESS_SENDER || class == ACCESS_RECIPIENT ? "1.0" : "0.0";
 	if (strncmp(r->enhanced + 1, ".1.", 3) != 0)
@@ -94,7 +94,8 @@ static void access_fix_status(struct smtp_reply *r, enum access_class class)
 void access_wrap(struct access_action *a, const struct gate_call *call, enum access_class class, struct arena *arena)
 {
 	struct buf object = { 0 };
-	if (!a->reply.code)
+	/* A mistake of ours is not said to be anybody's. */
+	if (!a->reply.code || a->kind == ACCESS_UNKNOWN)
 		return;
 	class = access_class_of(call, class);
 	access_fix_status(&a->reply, class);

@@ -11,6 +11,15 @@ void chain_init(struct chain *c, const struct gate_session *session)
 	*c = (struct chain){ .session = session };
 }
 
+void chain_begin(struct chain *c, enum gate_stage stage, struct gate_txn *txn)
+{
+	if (stage < GATE_MAIL)
+		c->defer_if_permit[stage].code = 0;
+	for (unsigned i = 0; stage == GATE_MAIL && i < GATE_MAIL; i++)
+		if (txn && !txn->defer_if_permit.code)
+			txn->defer_if_permit = c->defer_if_permit[i];
+}
+
 static struct chain_link *chain_find(struct chain *c, const struct gate *g)
 {
 	for (unsigned i = 0; i < c->count; i++) {
@@ -201,5 +210,6 @@ void chain_restart(struct chain *c)
 		c->links[i].fault = GATE_FAULT_NONE;
 		c->links[i].spent = 0;
 	}
+	memset(c->defer_if_permit, 0, sizeof(c->defer_if_permit));
 	c->lasting = (struct gate_verdict){ 0 };
 }

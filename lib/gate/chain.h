@@ -21,9 +21,13 @@ struct chain {
 	struct chain_link *links;
 	unsigned count;
 	const struct gate_session *session;
+	struct smtp_reply defer_if_permit[GATE_MAIL];   /* said at CONNECT, EHLO, AUTH: of each transaction (P14); code 0: not */
 	struct gate_verdict lasting;    /* a refusal at CONNECT or EHLO: the answer to every later event (M33) */
 };
 void chain_init(struct chain *c, const struct gate_session *session);
+/* STAGE begins: to be called before anybody is asked there.  What was deferred at the same stage before is forgotten, and at MAIL that of all
+ * earlier stages holds for TXN, which is NULL before. */
+void chain_begin(struct chain *c, enum gate_stage stage, struct gate_txn *txn);
 /* Attaching twice is harmless.  Events that the gate has missed (CONNECT, EHLO) are told to it first when it is next asked. */
 void chain_attach(struct chain *c, const struct gate *g);
 

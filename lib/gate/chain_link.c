@@ -234,10 +234,13 @@ TASK_FN static void chain_failed(struct chain_question *q, const struct gate_cal
 
 /* ---- one gate ---- */
 
-static void chain_keep_deferred(const struct gate_call *call, struct gate_txn *txn)
+static void chain_keep_deferred(struct chain *c, const struct gate_call *call, struct gate_txn *txn)
 {
-	if (!txn)
+	if (!txn) {
+		if (call->stage < GATE_MAIL && call->defer_if_permit.code && !c->defer_if_permit[call->stage].code)
+			c->defer_if_permit[call->stage] = smtp_reply_copy(&call->defer_if_permit, c->session->arena);
 		return;
+	}
 	if (call->defer_if_permit.code && !txn->defer_if_permit.code)
 		txn->defer_if_permit = smtp_reply_copy(&call->defer_if_permit, txn->arena);
 	if (call->defer_if_reject.code && !txn->defer_if_reject.code)
@@ -388,7 +391,7 @@ void chain_link_settle(struct chain_question *q)
 		chain_failed(q, &q->call);
 	} else {
 		if (q->answer == 0 && !link->gate->shadow)
-			chain_keep_deferred(&q->call, q->args->txn);
+			chain_keep_deferred(q->chain, &q->call, q->args->txn);
 		q->verdict = q->call.verdict;
 	}
 	q->verdict = chain_stock(q->verdict, link->gate->name);

@@ -3,6 +3,7 @@
 
 #include "lib/base/log.h"
 #include "policyd/policyd.h"
+#include "policyd/policyd_cache.h"
 #include "tests/unit/answerer.h"
 
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"        /* the tables below leave out what is 0 */
@@ -393,6 +394,149 @@ static void test_dedupe(void **state)
 	SCENE(run_dedupe, .server = { ANSWERS({ "action=REJECT no\n\n" }, { "action=PREPEND X: y\n\n" }, { "action=DUNNO\n\n" }) });
 }
 
+TASK_FN static void expect_pattern(struct scene *s, const char *pattern);
+
+/* ---- an answer that is good for a while ---- */
+
+TASK_FN static unsigned asked_about(struct scene *s, enum gate_stage stage, const char *to)
+{
+	unsigned before = s->server.asked;
+	if (stage == GATE_RCPT)
+		ask(s, stage, fixture_rcpt_new(&s->f, to));
+	else
+		ask(s, stage, NULL);
+	s->f.txn.rcpt_seen++;
+	return s->server.asked - before;
+}
+
+TASK_FN static void run_cache(struct scene *s)
+{
+	begin_mail(s);
+	assert_int_equal(asked_about(s, GATE_RCPT, "TO:<b@example.org>"), 1);
+	assert_int_equal(asked_about(s, GATE_RCPT, "TO:<b@example.org>"), 0);
+	assert_int_equal(asked_about(s, GATE_RCPT, "TO:<c@example.org>"), 1);
+	/* Another message and another connection of the same client. */
+	begin_mail(s);
+	s->f.txn.instance = "5.6.7.8";
+	s->f.session.client_port++;
+	assert_int_equal(asked_about(s, GATE_RCPT, "TO:<b@example.org>"), 0);
+	assert_int_equal(asked_about(s, GATE_RCPT, "TO:<c@example.org>"), 0);
+	/* What is temporary, or about this message, is asked again; and so is what does not name all that it is about. */
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(asked_about(s, GATE_RCPT, "TO:<d@example.org>"), 1);
+	assert_int_equal(asked_about(s, GATE_DATA, NULL), 1);
+	assert_int_equal(asked_about(s, GATE_DATA, NULL), 1);
+	assert_int_equal(task_sleep(SECONDS(61)), 0);
+	assert_int_equal(asked_about(s, GATE_RCPT, "TO:<b@example.org>"), 1);
+}
+
+static void test_cache(void **state)
+{
+	(void)state;
+	SCENE(run_cache, .params = { .cache = SECONDS(60) },
+	    .server = { ANSWERS({ "action=OK\n\n" }, { "action=REJECT no\n\n" }, { "action=DEFER_IF_PERMIT wait\n\n" }, { "action=450 later\n\n" },
+				{ "action=PREPEND X: y\n\n" }, { "action=HOLD\n\n" }, { "action=DUNNO\n\n" }) });
+}
+
+TASK_FN static void run_cache_full(struct scene *s)
+{
+	struct policyd_cache *c = policyd_cache_new(SECONDS(60));
+	char key[32];
+	(void)s;
+	for (unsigned i = 0; i <= POLICYD_CACHE_MAX; i++) {
+		snprintf(key, sizeof key, "key %u", i);
+		policyd_cache_put(c, bytes_of(key), BYTES("OK"), i);
+	}
+	assert_null(policyd_cache_get(c, BYTES("key 0"), 0).p);
+	assert_true(bytes_eq(policyd_cache_get(c, BYTES("key 1"), 0), BYTES("OK")));
+	policyd_cache_put(c, BYTES("key 1"), BYTES("DEFER"), 0);
+	assert_null(policyd_cache_get(c, BYTES("key 1"), 0).p);
+	policyd_cache_free(&c);
+}
+
+static void test_cache_full(void **state)
+{
+	(void)state;
+	SCENE(run_cache_full, .server = { ANSWERS(dunno) });
+}
+
+/* ---- what Postfix does not tell ---- */
+
+TASK_FN static void run_extras(struct scene *s)
+{
+	begin_mail(s);
+	ask(s, GATE_MAIL, NULL);
+	expect_attribute(s, 0, "instance", "");
+	expect_attribute(s, 0, "queue_id", "");
+	expect_attribute(s, 0, "gatepost_instance", "1.2.3.4");
+	expect_attribute(s, 0, "gatepost_queue_id", "4f2a91.3c.1");
+	fixture_rcpt(&s->f, "TO:<b@example.org>");
+	fixture_rcpt(&s->f, "TO:<\"x y\"@example.org>");
+	gate_span_get(&s->f.txn, "rspamd")->kind = "milter";
+	struct gate_span *failed = gate_span_get(&s->f.txn, "clamav");
+	failed->kind = "milter";
+	failed->fault = "timeout";
+	fixture_content(&s->f, BYTES("Message-ID: <1@example.net>\r\n\r\nhi\r\n"));
+	ask(s, GATE_MESSAGE, NULL);
+	expect_attribute(s, 1, "recipient", "");
+	expect_attribute(s, 1, "gatepost_recipient_1", "b@example.org");
+	expect_attribute(s, 1, "gatepost_recipient_2", "\"x y\"@example.org");
+	expect_attribute(s, 1, "gatepost_message_id", "<1@example.net>");
+	expect_attribute(s, 1, "gatepost_gate_rspamd", "continue");
+	expect_attribute(s, 1, "gatepost_gate_clamav", "fault timeout");
+}
+
+static void test_extras(void **state)
+{
+	(void)state;
+	SCENE(run_extras, .params = { .extras = true }, .server = { ANSWERS(dunno) });
+}
+
+/* ---- replies in Postfix's words ---- */
+
+TASK_FN static void run_worded(struct scene *s)
+{
+	begin_mail(s);
+	struct gate_verdict v = ask(s, GATE_CONNECT, NULL);
+	expect_verdict(&v, GATE_REJECT, "554 5.7.1 <client.test[192.0.2.1]>: Client host rejected: no");
+	v = ask(s, GATE_MAIL, NULL);
+	expect_verdict(&v, GATE_REJECT, "554 5.1.7 <a@example.net>: Sender address rejected: Access denied");
+	v = ask(s, GATE_RCPT, fixture_rcpt_new(&s->f, "TO:<b@example.org>"));
+	expect_verdict(&v, GATE_TEMPFAIL, "450 4.7.1 <b@example.org>: Recipient address rejected: later");
+	v = ask(s, GATE_DATA, NULL);
+	expect_verdict(&v, GATE_REJECT, "550 5.0.0 <DATA>: Data command rejected: odd");
+	fixture_content(&s->f, BYTES("Subject: x\r\n\r\nhi\r\n"));
+	v = ask(s, GATE_MESSAGE, NULL);
+	expect_verdict(&v, GATE_DISCONNECT, "521 5.7.1 <END-OF-MESSAGE>: End-of-data rejected: bye");
+}
+
+static void test_worded(void **state)
+{
+	(void)state;
+	SCENE(run_worded, .params = { .postfix = true },
+	    .server = { ANSWERS({ "action=REJECT no\n\n" }, { "action=REJECT 5.1.1\n\n" }, { "action=DEFER later\n\n" }, { "action=550 5.1.1 odd\n\n" },
+				{ "action=521 bye\n\n" }) });
+}
+
+/* Of two servers the one that is down is noticed once, and asked again when it is back. */
+TASK_FN static void run_comes_back(struct scene *s)
+{
+	expect_pattern(s, "++");
+	assert_int_equal(s->second.asked, 2);
+	assert_non_null(strstr(buf_str(&logged), "event=policy-down"));
+	answerer_start(&s->server);
+	assert_int_equal(task_sleep(SECONDS(120)), 0);
+	assert_non_null(strstr(buf_str(&logged), "event=policy-up"));
+	expect_pattern(s, "++");
+	assert_int_equal(s->server.asked, 2);
+}
+
+static void test_comes_back(void **state)
+{
+	(void)state;
+	SCENE(run_comes_back, .server = { ANSWERS(dunno) }, .deaf = true, .second = { ANSWERS(dunno) });
+}
+
 /* P19 */
 TASK_FN static void run_utf8(struct scene *s)
 {
@@ -589,7 +733,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_stages), TEST(test_session), TEST(test_verdicts), TEST(test_deferred), TEST(test_edits), TEST(test_before_mail),
-		TEST(test_dedupe), TEST(test_utf8), TEST(test_garbage), TEST(test_closes_after_each), TEST(test_kept_connection_dies),
+		TEST(test_dedupe), TEST(test_cache), TEST(test_cache_full), TEST(test_extras), TEST(test_worded), TEST(test_comes_back), TEST(test_utf8), TEST(test_garbage), TEST(test_closes_after_each), TEST(test_kept_connection_dies),
 		TEST(test_hangs), TEST(test_refused), TEST(test_failover), TEST(test_idle_and_ttl), TEST(test_request_limit), TEST(test_configure),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
