@@ -140,7 +140,7 @@ int access_header(struct bytes text, struct bytes *ret_name, struct bytes *ret_v
 	if (!value.p || !access_field_name(name))
 		return -EINVAL;
 	*ret_name = name;
-	*ret_value = bytes_trim(value);
+	*ret_value = value;
 	return 0;
 }
 

@@ -33,7 +33,7 @@ struct access_action {
 /* ACTION without line end.  WORD and TEXT are slices of it.  Words are taken in any case. */
 void access_parse(struct bytes action, struct arena *arena, struct access_action *ret);
 
-/* The text of PREPEND as name and value (without the blank behind the colon).  -EINVAL: it is no header field. */
+/* The text of PREPEND as name and value (all behind the colon, the blanks there included).  -EINVAL: it is no header field. */
 int access_header(struct bytes text, struct bytes *ret_name, struct bytes *ret_value) __attribute__((warn_unused_result));
 
 /* What an ACCESS_UNKNOWN word is, and what stands for it in a script: a sentence. */

@@ -41,7 +41,7 @@ static int access_prepend(struct gate_call *call, const struct access_action *a,
 	if (access_header(a->text, &name, &value) < 0)
 		return access_warn(note, "ignored: the text is no header field");
 	call->negotiated = GATE_EDIT_HEADER_ADD | GATE_EDIT_HEADER_INSERT;
-	return gate_edit_header_insert(call, 0, name, value, false);
+	return gate_edit_header_insert(call, 0, name, value, true);
 }
 
 static int access_route(struct gate_call *call, enum gate_edit_kind kind, struct bytes text, struct access_note *note)
