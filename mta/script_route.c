@@ -121,6 +121,11 @@ TASK_FN static int run_deliver(struct sieve_run *r, const struct sieve_node *n)
 
 /* ---- redirect ---- */
 
+static bool same_address(const struct smtp_address *a, const struct smtp_address *b)
+{
+	return bytes_case_eq(a->address, b->address);
+}
+
 static struct route_address *add_address(struct script_run *s, const struct smtp_address *a)
 {
 	struct script_route *route = s->route;
@@ -133,13 +138,13 @@ static struct route_address *add_address(struct script_run *s, const struct smtp
 	return to;
 }
 
-/* The current address once more, without the branch that sent it to itself. */
-static int keep_address(struct script_run *s, const struct sieve_node *branch)
+/* The current address once more, as it is now written, without the branch that sent it to itself. */
+static int keep_address(struct script_run *s, const struct sieve_node *branch, const struct smtp_address *a)
 {
 	struct route_address *from = s->route->current;
 	if (!branch || from->skip_count == SKIP_MAX)
 		return -ELOOP;
-	struct route_address *to = add_address(s, &from->address);
+	struct route_address *to = add_address(s, same_address(a, &from->address) ? a : &from->address);
 	memcpy(to->skip, from->skip, sizeof to->skip);
 	to->skip_count = from->skip_count;
 	to->skip[to->skip_count++] = branch;
@@ -147,16 +152,11 @@ static int keep_address(struct script_run *s, const struct sieve_node *branch)
 	return 0;
 }
 
-static bool same_address(const struct smtp_address *a, const struct smtp_address *b)
-{
-	return bytes_case_eq(a->address, b->address);
-}
-
 static int redirect_to(struct script_run *s, const struct sieve_node *n, const struct smtp_address *a)
 {
 	struct script_route *route = s->route;
 	if (same_address(a, &route->current->address) || same_address(a, &route->current->now))
-		return keep_address(s, sieve_branch(n));
+		return keep_address(s, sieve_branch(n), a);
 	bool known = false;
 	for (const struct route_address *other = route->first; other; other = other->next) {
 		if (!same_address(a, &other->address))

@@ -478,7 +478,7 @@ static void test_virtual(void **state)
 		{ "TO:<local+x@example.org>", "to here+x@example.org by local\n" },
 		{ "TO:<nobody+x@example.com>", "to nobody+x@example.org by local\n" },
 		/* what maps to itself is final, whatever its case */
-		{ "TO:<case@EXAMPLE.org>", "to case@EXAMPLE.org by local\n" },
+		{ "TO:<case@EXAMPLE.org>", "to CASE@example.org by local\n" },
 		{ "TO:<ring1@example.org>", "rcpt: reject 554 5.4.6 Mail forwarding loop\n" },
 	};
 	(void)state;
