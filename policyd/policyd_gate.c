@@ -181,7 +181,8 @@ static int policyd_answer(struct gate_call *call, struct bytes text, bool again)
 
 /* A question on its way. */
 struct policyd_question {
-	struct buf text;
+	struct buf text;                /* all that Postfix would send: two with the same text are one */
+	struct buf extended;            /* with extras, which say what has been answered since, what is sent; else empty */
 	struct buf key;                 /* of the cache; empty: its answer is not kept */
 };
 
@@ -191,7 +192,7 @@ TASK_FN static int policyd_ask_server(struct gate_call *call, struct policyd_que
 	struct policyd_failure failure = { GATE_FAULT_NONE, NULL };
 	struct policyd_reply reply = { 0 };
 
-	int r = policyd_client_ask(config->client, buf_bytes(&q->text), &reply, &failure);
+	int r = policyd_client_ask(config->client, buf_bytes(config->extras ? &q->extended : &q->text), &reply, &failure);
 	if (r < 0)
 		r = policyd_fail(call, r, failure);
 	else {
@@ -230,15 +231,18 @@ TASK_FN static int policyd_event(struct gate_call *call)
 	view.request.policy_context = config->policy_context;
 	view.request.compatibility_level = config->compatibility_level;
 	view.request.mail_version = config->mail_version;
-	if (config->extras)
-		policyd_view_extras(&view, call);
 	policyd_codec_request(&view.request, &q.text);
+	if (config->extras) {
+		policyd_view_extras(&view, call);
+		policyd_codec_request(&view.request, &q.extended);
+	}
 	/* Later the question does not name all that it is about: the recipients, the content. */
 	if (config->cache && call->stage <= GATE_RCPT)
 		policyd_cache_key(&view.request, &q.key);
 	policyd_view_fini(&view);
 	r = policyd_ask(call, &q);
 	buf_fini(&q.text);
+	buf_fini(&q.extended);
 	buf_fini(&q.key);
 	return r;
 }

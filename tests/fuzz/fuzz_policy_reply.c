@@ -22,6 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (r == 1) {
 		access_parse(buf_bytes(&reply.action), &arena, &action);
 		ASSERT(action.reply.code == 0 || (action.reply.code >= 400 && action.reply.code < 600 && action.reply.text));
+		ASSERT(access_hint(action.word, &arena));
 		if (action.kind == ACCESS_PREPEND && access_header(action.text, &name, &value) == 0)
 			ASSERT(name.n > 0);
 	}

@@ -484,6 +484,11 @@ TASK_FN static void run_extras(struct scene *s)
 	expect_attribute(s, 1, "gatepost_message_id", "<1@example.net>");
 	expect_attribute(s, 1, "gatepost_gate_rspamd", "continue");
 	expect_attribute(s, 1, "gatepost_gate_clamav", "fault timeout");
+	/* That it has been asked is no other question. */
+	struct gate_rcpt *rcpt = fixture_rcpt_new(&s->f, "TO:<c@example.org>");
+	ask(s, GATE_RCPT, rcpt);
+	ask(s, GATE_RCPT, rcpt);
+	assert_int_equal(s->server.asked, 3);
 }
 
 static void test_extras(void **state)
