@@ -18,11 +18,18 @@ static int milter_edit_body(struct milter *m, struct gate_call *call, const stru
 }
 
 /* Sendmail and Postfix take index 0 of a change for 1, and know no negative index. */
-static int milter_edit_change(struct gate_call *call, const struct milter_reply *reply, bool leading_space)
+static int milter_edit_change(const struct milter *m, struct gate_call *call, const struct milter_reply *reply, bool leading_space)
 {
+	struct bytes name = reply->text[0];
 	if (reply->index > INT32_MAX)
 		return -EINVAL;
-	return gate_edit_header_change(call, reply->index ? reply->index : 1, reply->text[0], reply->text[1], leading_space);
+	unsigned nth = reply->index ? reply->index : 1;
+	/* Postfix takes the filter's spelling of the name (M26), Sendmail leaves it as it is. */
+	if (m->client.config->compat == MILTER_COMPAT_SENDMAIL) {
+		const struct mail_header *h = mail_header_find(call->txn->mail, name, nth);
+		name = h ? h->name : name;
+	}
+	return gate_edit_header_change(call, nth, name, reply->text[1], leading_space);
 }
 
 static int milter_edit_note(struct milter *m, struct gate_call *call, const struct milter_reply *reply)
@@ -37,7 +44,7 @@ static int milter_edit_note(struct milter *m, struct gate_call *call, const stru
 			return -EINVAL;
 		return gate_edit_header_insert(call, reply->index, first, second, leading_space);
 	case SMFIR_CHGHEADER:
-		return milter_edit_change(call, reply, leading_space);
+		return milter_edit_change(m, call, reply, leading_space);
 	case SMFIR_REPLBODY:
 		return milter_edit_body(m, call, reply);
 	case SMFIR_ADDRCPT:

@@ -26,6 +26,12 @@ bool milter_gate_decided(const struct milter *m, const struct gate_call *call)
 
 /* ---- events ---- */
 
+/* Postfix ends every transaction with an ABORT, delivered or not, and says one more before QUIT (M14); Sendmail only one that is broken off. */
+static void milter_gate_owe_abort(struct milter *m)
+{
+	m->aborts_due += m->client.config->compat != MILTER_COMPAT_SENDMAIL;
+}
+
 static void milter_gate_put_aborts(struct milter *m)
 {
 	for (; m->aborts_due > 0; m->aborts_due--)
@@ -75,6 +81,17 @@ static bool milter_gate_macros_due(const struct milter *m, char command)
 	return command != SMFIC_HEADER && command != SMFIC_BODY && (command != SMFIC_EOH || compat == MILTER_COMPAT_SENDMAIL);
 }
 
+/* Postfix and Sendmail send the macros of an event that they then withhold (M6). */
+static bool milter_gate_macros_of_withheld(const struct milter *m, char command)
+{
+	static const char *const commands[] = {
+		[MILTER_COMPAT_FULL] = "",
+		[MILTER_COMPAT_POSTFIX] = "CHMRTU",
+		[MILTER_COMPAT_SENDMAIL] = "CHMR",
+	};
+	return strchr(commands[m->client.config->compat], command) != NULL;
+}
+
 bool milter_gate_begin(struct milter *m, const struct gate_call *call, const struct milter_event *event)
 {
 	const struct milter_terms *terms = &m->client.terms;
@@ -82,8 +99,7 @@ bool milter_gate_begin(struct milter *m, const struct gate_call *call, const str
 		return false;
 	m->skip = 0;
 	bool wanted = !(terms->protocol & event->unwanted);
-	/* Postfix sends the macros of an event that it then withholds (M6). */
-	bool macros_only = m->client.config->compat == MILTER_COMPAT_POSTFIX && strchr("CHMRTU", event->command);
+	bool macros_only = milter_gate_macros_of_withheld(m, event->command);
 	if (!wanted && !macros_only)
 		return false;
 	m->after_end = false;
@@ -201,6 +217,18 @@ static void milter_gate_discard(struct gate_call *call, char command)
 		call->verdict.action = GATE_DISCARD;
 }
 
+/* The words of a bare refusal are the server's, unless they are to be Sendmail's. */
+static void milter_gate_bare_refusal(const struct milter *m, struct gate_call *call, char command, enum gate_action action)
+{
+	call->verdict.action = action;
+	if (m->client.config->compat != MILTER_COMPAT_SENDMAIL)
+		return;
+	if (action == GATE_TEMPFAIL)
+		call->verdict.reply = SMTP_REPLY(451, "4.3.2", "Please try again later");
+	else if (strchr("LNBE", command))
+		call->verdict.reply = SMTP_REPLY(554, "5.7.1", "Command rejected");
+}
+
 static int milter_gate_verdict(struct milter *m, struct gate_call *call, char command, const struct milter_reply *reply)
 {
 	int r = 0;
@@ -218,10 +246,10 @@ static int milter_gate_verdict(struct milter *m, struct gate_call *call, char co
 		milter_gate_discard(call, command);
 		return 0;
 	case SMFIR_REJECT:
-		call->verdict.action = GATE_REJECT;
+		milter_gate_bare_refusal(m, call, command, GATE_REJECT);
 		break;
 	case SMFIR_TEMPFAIL:
-		call->verdict.action = GATE_TEMPFAIL;
+		milter_gate_bare_refusal(m, call, command, GATE_TEMPFAIL);
 		break;
 	case SMFIR_SHUTDOWN: /* it is told no more, not even QUIT */
 		call->verdict.action = GATE_DISCONNECT;
@@ -351,7 +379,7 @@ TASK_FN static int milter_gate_stage(struct milter *m, struct gate_call *call)
 		return 0;
 	/* STARTTLS has made the session forget its HELO before the next one is said. */
 	if (command == SMFIC_HELO && m->helo && call->session->tls && !m->helo_over_tls) {
-		m->aborts_due++;
+		milter_gate_owe_abort(m);
 		m->helo = false;
 	}
 	if (milter_gate_begin(m, call, event)) {
@@ -361,7 +389,8 @@ TASK_FN static int milter_gate_stage(struct milter *m, struct gate_call *call)
 	}
 	/* A second HELO forgets what was before it, and the filter hears of it in this order (M14). */
 	if (command == SMFIC_HELO) {
-		m->aborts_due += m->helo;
+		if (m->helo)
+			milter_gate_owe_abort(m);
 		m->helo = true;
 		m->helo_over_tls = call->session->tls != NULL;
 	}
@@ -491,9 +520,11 @@ TASK_FN static void milter_gate_abort(struct gate_call *call, bool committed)
 	m->in_message = m->message_done = m->in_content = m->heard_data = m->owed_sent = false;
 	if (!m->client.stream)
 		return;
-	m->aborts_due++;
-	if (!at_once)
+	if (!at_once) {
+		milter_gate_owe_abort(m);
 		return;
+	}
+	m->aborts_due++;
 	m->after_end = false;
 	milter_gate_put_aborts(m);
 	int r = milter_client_send(&m->client, m->client.out.n, BYTES(""), m->client.config->command_timeout);
@@ -509,7 +540,8 @@ TASK_FN static void milter_gate_close(void *context, bool quit)
 	bool well = quit && m->client.stream && !m->amid && !m->in_message && m->owed_count == 0;
 	bool kept = well && milter_pool_give(&m->client, m->after_end);
 	if (quit && !kept && m->client.stream) {
-		m->aborts_due += m->helo; /* M14: one more before QUIT */
+		if (m->helo)
+			milter_gate_owe_abort(m); /* M14: one more before QUIT */
 		milter_gate_put_aborts(m);
 		milter_gate_part(m);
 	}

@@ -51,7 +51,7 @@ static bool macro_id(const struct milter_macro_view *v, struct buf *out)
 	if (v->compat == MILTER_COMPAT_POSTFIX && (v->command == SMFIC_MAIL || v->command == SMFIC_RCPT) &&
 	    (!v->txn || v->txn->rcpt_count == 0))
 		return false;
-	if (!v->txn && v->compat != MILTER_COMPAT_FULL)
+	if (!v->txn && v->compat == MILTER_COMPAT_POSTFIX)
 		return false;
 	return milter_macros_str(out, v->txn ? v->txn->id : v->session->id);
 }
@@ -98,6 +98,14 @@ static bool macro_client_resolve(const struct milter_macro_view *v, struct buf *
 		[GATE_RESOLVE_FORGED] = "FORGED",
 	};
 	return milter_macros_str(out, words[v->session->client_resolve]);
+}
+
+/* Sendmail does not give that of the loopback net. */
+static bool macro_if_addr(const struct milter_macro_view *v, struct buf *out)
+{
+	const char *ip = v->session->server_ip;
+	bool loopback = strncmp(ip, "127.", 4) == 0 || strcmp(ip, "::1") == 0;
+	return (v->compat != MILTER_COMPAT_SENDMAIL || !loopback) && milter_macros_str(out, ip);
 }
 
 static bool macro_server_addr(const struct milter_macro_view *v, struct buf *out)
@@ -179,19 +187,39 @@ static bool macro_auth_ssf(const struct milter_macro_view *v, struct buf *out)
 
 /* ---- the transaction ---- */
 
+/* Sendmail keeps the case of an address and puts its host into lower case; Postfix the other way round (M10). */
+static bool milter_macros_address(const struct milter_macro_view *v, struct buf *out, struct bytes address)
+{
+	if (v->compat != MILTER_COMPAT_SENDMAIL)
+		return milter_macros_lower(out, address);
+	buf_add(out, address);
+	return true;
+}
+
+static bool milter_macros_host(const struct milter_macro_view *v, struct buf *out, struct bytes domain)
+{
+	if (domain.n == 0)
+		domain = bytes_of(v->session->hostname);
+	if (v->compat == MILTER_COMPAT_SENDMAIL)
+		return milter_macros_lower(out, domain);
+	buf_add(out, domain);
+	return true;
+}
+
 static bool macro_mail_addr(const struct milter_macro_view *v, struct buf *out)
 {
-	return v->txn && milter_macros_lower(out, v->txn->sender.address.address);
+	if (!v->txn)
+		return false;
+	struct bytes address = v->txn->sender.address.address;
+	if (address.n == 0 && v->compat == MILTER_COMPAT_SENDMAIL)
+		return milter_macros_str(out, "<>");
+	return milter_macros_address(v, out, address);
 }
 
 /* The next hop of a bounce; our own for the null sender (M10). */
 static bool macro_mail_host(const struct milter_macro_view *v, struct buf *out)
 {
-	if (!v->txn)
-		return false;
-	struct bytes domain = v->txn->sender.address.domain;
-	buf_add(out, domain.n > 0 ? domain : bytes_of(v->session->hostname));
-	return true;
+	return v->txn && milter_macros_host(v, out, v->txn->sender.address.domain);
 }
 
 static bool macro_mail_mailer(const struct milter_macro_view *v, struct buf *out)
@@ -223,7 +251,7 @@ static bool macro_rcpt_addr(const struct milter_macro_view *v, struct buf *out)
 		return false;
 	if (rcpt->refused.code)
 		return milter_macros_str(out, milter_macros_refusal(&rcpt->refused));
-	return milter_macros_lower(out, rcpt->path.address.address);
+	return milter_macros_address(v, out, rcpt->path.address.address);
 }
 
 static bool macro_rcpt_host(const struct milter_macro_view *v, struct buf *out)
@@ -233,8 +261,7 @@ static bool macro_rcpt_host(const struct milter_macro_view *v, struct buf *out)
 		return false;
 	if (rcpt->refused.code)
 		return milter_macros_str(out, rcpt->refused.enhanced);
-	buf_add(out, rcpt->path.address.domain.n > 0 ? rcpt->path.address.domain : bytes_of(v->session->hostname));
-	return true;
+	return milter_macros_host(v, out, rcpt->path.address.domain);
 }
 
 static bool macro_rcpt_mailer(const struct milter_macro_view *v, struct buf *out)
@@ -243,11 +270,13 @@ static bool macro_rcpt_mailer(const struct milter_macro_view *v, struct buf *out
 	return rcpt && milter_macros_str(out, rcpt->refused.code ? "error" : "smtp");
 }
 
+/* Sendmail counts the recipient at hand. */
 static bool macro_rcpt_count(const struct milter_macro_view *v, struct buf *out)
 {
-	if (!v->txn || v->command == SMFIC_MAIL)
+	bool sendmail = v->compat == MILTER_COMPAT_SENDMAIL;
+	if (!v->txn || (v->command == SMFIC_MAIL && !sendmail))
 		return false;
-	buf_printf(out, "%u", v->txn->rcpt_count);
+	buf_printf(out, "%u", v->txn->rcpt_count + (sendmail && v->command == SMFIC_RCPT));
 	return true;
 }
 
@@ -287,7 +316,7 @@ static const struct milter_macro {
 	{ "{daemon_addr}", macro_server_addr, 0 },
 	{ "{daemon_port}", macro_server_port, 0 },
 	{ "{if_name}", macro_hostname, POSTFIX_NEVER },
-	{ "{if_addr}", macro_server_addr, POSTFIX_NEVER },
+	{ "{if_addr}", macro_if_addr, POSTFIX_NEVER },
 	{ "{tls_version}", macro_tls_version, POSTFIX_NOT_WITH_CONTENT },
 	{ "{cipher}", macro_cipher, POSTFIX_NOT_WITH_CONTENT },
 	{ "{cipher_bits}", macro_cipher_bits, POSTFIX_NOT_WITH_CONTENT },

@@ -182,6 +182,7 @@ content('header spaces kept', 'Subject:x\nX-Tab:\ty\nX-Two:  z\nX-Empty:\nX-Blan
 content('header folded oddly', 'Subject: x\nX-A:\n b\nX-C: d \n  \n e\nX-F:\tg\n\th\n\nb\n', 'M21')
 content('header name with blank', 'Subject : x\nX-A: b\n\nb\n', 'M21')
 content('Received of others', 'Received: from far by near; Mon, 1 Jan 2024 00:00:00 +0000\nSubject: x\n\nb\n', 'M21')
+content('its own Message-Id', 'Message-Id: <one@example.net>\nSubject: x\n\nb\n', 'M9', settings={'symlist.eom': '{msg_id}'})
 content('no header, but text', 'this is no header field\nSubject: x\n\nb\n', 'M21')
 content('8 bit', 'Subject: \u00fc\n\n\u00e4\u00f6\u00fc\n', 'M22')
 content('body of two chunks', 'Subject: x\n\n' + ('0123456789' * 7 + '\n') * 1000, 'M22')

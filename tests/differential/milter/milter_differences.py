@@ -40,10 +40,11 @@ REASONS = {
              'ends, and the next transaction has a new one.',
     'no way back': 'A filter that heard DATA is begun anew when the client, refused, goes on with RCPT or DATA: libmilter reads such a command and never '
                    'answers, so with Postfix the client waits for a time-out.',
+    'as sendmail': "Sendmail's: a filter's bare refusal is 554 with the content, a deferral 451 4.3.2; a changed header field keeps the spelling of its name.",
     'macros': "Macros are Sendmail's, or all that are known: see the table.",
 }
 
-POSTFIX, FULL, NOT_POSTFIX = ['postfix'], ['full'], ['sendmail', 'full']
+POSTFIX, FULL, SENDMAIL, NOT_POSTFIX = ['postfix'], ['full'], ['sendmail'], ['sendmail', 'full']
 DIFFERENT = [
     ('greeting', MODES, 'connect: reply 421', 'connect: shutdown'),
     ('back', MODES, '*: conn_fail', 'version 7', 'more actions than offered', 'negotiation *', 'symlist cut off', 'edit at *',
@@ -77,6 +78,10 @@ DIFFERENT = [
     ('nul', MODES, 'reply without a NUL'),
     ('quarantine', NOT_POSTFIX, 'quarantined', 'quarantined and accepted', 'edited and quarantined'),
     ('midst', MODES, 'quarantine at mail'),
+    ('as sendmail', SENDMAIL, *('%s: %s' % (s, v) for s in ('header', 'eoh', 'body', 'eom') for v in ('reject', 'tempfail')),
+     *('%s: tempfail' % s for s in ('connect', 'helo', 'mail', 'rcpt', 'data', 'unknown')), 'change respells the name', 'change second of a name',
+     *('second of three rejects at %s' % s for s in ('header', 'eoh', 'body', 'eom')), 'edits then reject', 'quarantined and refused',
+     'first edits, second rejects', 'second sees the header changed', 'deferred at helo, then everything'),
 ]
 
 

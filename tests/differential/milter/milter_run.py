@@ -41,18 +41,19 @@ def run(folder, names):
     return records
 
 
-def lines(record, macros):
-    """A record as lines of text; without MACROS but where they are what a case is about."""
+def lines(record, macros, aborts):
+    """A record as lines of text; without MACROS but where they are what a case is about, and ABORTs where they are Sendmail's."""
+    withheld = ('MACROS',) * (not macros) + ('ABORT',) * (not aborts)
     found = ['client ' + h for h in record['heard']]
     for i, connections in enumerate(record['told']):
         for n, told in enumerate(connections):
-            found += ['m%d%s %s' % (i, "'" * n, t) for t in told if macros or not t.startswith('MACROS')]
+            found += ['m%d%s %s' % (i, "'" * n, t) for t in told if not t.startswith(withheld)]
     for mail in record['mails']:
         found += ['mail ' + m for m in mail]
     return found
 
 
-def difference(theirs, ours, macros):
+def difference(theirs, ours, macros, aborts=True):
     """The lines that only one of them has: ['- theirs', '+ ours']."""
-    found = difflib.unified_diff(lines(theirs, macros), lines(ours, macros), n=0, lineterm='')
+    found = difflib.unified_diff(lines(theirs, macros, aborts), lines(ours, macros, aborts), n=0, lineterm='')
     return [d[0] + ' ' + d[1:] for d in found if d[0] in '-+' and d[:3] not in ('---', '+++')]

@@ -65,10 +65,11 @@ def short(text, most=100):
 class Recorder(Milter):
     """Keeps a list of its own for each connection."""
 
-    def __init__(self, name, folder, pipelined):
+    def __init__(self, name, folder, pipelined, kind):
         self.here, self.conversations, self.pipelined = threading.local(), [], pipelined
-        super().__init__(name, folder)
-        os.chmod(self.endpoint[5:], 0o777)
+        super().__init__(name, folder, kind)
+        if kind == 'unix':
+            os.chmod(self.endpoint[5:], 0o777)
 
     def handle(self, c):
         self.here.lines = []
@@ -89,12 +90,18 @@ class Recorder(Milter):
         super().perform(c, actions)
 
     def describe(self, letter, data):
+        """Each string of MAIL and RCPT by itself, and a NUL that is missing or too many."""
+        text = data.decode('latin-1')
         if letter == 'B':
-            return 'BODY %s' % short(data.decode('latin-1'))
+            return 'BODY %s' % short(text)
         if letter == 'L':
-            name, value = data.decode('latin-1').split('\0')[:2]
-            return 'HEADER %s:%s' % (short(name), short(value))
-        return super().describe(letter, data)
+            name, value, *rest = text.split('\0')
+            return 'HEADER %s:%s%s' % (short(name), short(value), '' if rest == [''] else ' and %r' % rest)
+        line = super().describe(letter, data)
+        if letter in 'MR':
+            line = '%s %s' % (self.EVENTS[letter], ' | '.join(text.split('\0')[:-1]))
+        ends = text.endswith('\0') == (letter in 'CHMRU')
+        return line if ends else line + ' (NUL)'
 
     def arm(self, rules, settings):
         self.rules.clear()
@@ -111,12 +118,13 @@ class Recorder(Milter):
 
 class Side:
     """A door."""
+    KIND = 'unix'       # of the sockets of its milters
 
     def __init__(self, folder, setup, mark):
         os.makedirs(folder)
         os.chmod(folder, 0o755)
         self.setup, self.mark, self.port = SETUPS[setup], mark, free_port()
-        self.milters = [Recorder('m%d' % i, folder, mark == 'full') for i in range(self.setup.count)]
+        self.milters = [Recorder('m%d' % i, folder, mark == 'full', self.KIND) for i in range(self.setup.count)]
         if self.setup.gone:
             self.milters[0].stop_listening()
 
@@ -127,9 +135,16 @@ class Side:
         self.begin()
         client = case['client'].replace('\nSubject: one\n', '\nSubject: one, %s@@%s\n' % (name, self.mark))
         heard = play(self.port, client)
+        self.check_ids([h[4] for h in heard if h[4]])
         told = [m.told() for m in self.milters]
         return {'heard': [normal(' '.join(map(str, h[:4]))).rstrip() for h in heard], 'told': told,
                 'mails': sorted(self.mails([h[4] for h in heard if h[4]]))}
+
+    def check_ids(self, ids):
+        """A filter that is told `i` at the end of a message is told what the client is."""
+        for m in self.milters:
+            said = set(re.findall(r'^MACROS E (?:.* )?i=(\S+)', '\n'.join(l for lines in m.conversations for l in lines), re.M))
+            assert len(said) != len(ids) or said == set(ids), (ids, said)
 
     def begin(self):
         pass
@@ -149,6 +164,11 @@ def mail_lines(sender, rcpt, content):
 
 class PostfixSide(Side):
     server = None       # shared by all
+
+    @classmethod
+    def begin_server(cls, folder, sides):
+        cls.server = Peer(folder, sides)
+        return cls.server.__enter__()
 
     def service(self):
         """The door in master.cf."""
@@ -241,23 +261,22 @@ stage "message" { if envelope "from" "end@refused.test" { ereject "not like this
 
 
 class World:
-    """Both servers with all their doors, as long as the block lasts."""
+    """Both servers with all their doors, as long as the block lasts.  THEIRS is the class of the other server's doors."""
 
-    def __init__(self, folder, setups):
+    def __init__(self, folder, setups, theirs=PostfixSide, modes=tuple(MODES)):
         subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=mx.example.test', '-keyout',
                         folder + '/key.pem', '-out', folder + '/cert.pem'], check=True, stderr=subprocess.DEVNULL)
         os.chmod(folder + '/key.pem', 0o644)
         self.folder, self.sides = folder, {}
         for n, setup in enumerate(setups):
-            self.sides[setup, 'peer'] = PostfixSide('%s/d%d' % (folder, n), setup, 'peer')
-            for mode in MODES:
+            self.sides[setup, 'peer'] = theirs('%s/d%d' % (folder, n), setup, 'peer')
+            for mode in modes:
                 self.sides[setup, mode] = GatepostSide('%s/%s%d' % (folder, mode[0], n), setup, mode)
 
     def __enter__(self):
-        theirs = [s for s in self.sides.values() if isinstance(s, PostfixSide)]
         ours = [s for s in self.sides.values() if isinstance(s, GatepostSide)]
-        self.peer = PostfixSide.server = Peer(self.folder, theirs)
-        self.peer.__enter__()
+        theirs = [s for s in self.sides.values() if s not in ours]
+        self.peer = type(theirs[0]).begin_server(self.folder, theirs)
         GatepostSide.spool = self.folder + '/spool'
         files = {s.key + '.sieve': s.script() for s in ours}
         files['gatepost.conf'] = 'hostname = "mx.example.test"\nspool = "%(top)s/spool"\nworkers = 1\ndns { enabled = false }\n' \

@@ -41,7 +41,7 @@ def record(records, name, party):
 def test_equal(records, name):
     theirs = record(records, name, 'peer')
     for mode in MODES:
-        found = milter_run.difference(theirs, record(records, name, mode), macros=mode == 'postfix')
+        found = milter_run.difference(theirs, record(records, name, mode), macros=mode == 'postfix', aborts=mode != 'sendmail')
         if reasons(name, mode):
             assert found, 'is said to differ under compat = %s, and does not' % mode
         else:
@@ -58,7 +58,8 @@ def test_what_the_run_gives(records, which):
         with open(FILES[which], 'w') as f:
             f.write(text)
     with open(FILES[which]) as f:
-        assert f.read() == text, 'make conformance writes it anew'
+        same = f.read() == text         # (pytest would look for the difference of two long texts for minutes)
+    assert same, 'make conformance writes it anew'
 
 
 def test_every_line_has_a_test():

@@ -218,7 +218,8 @@ class Milter(Actor):
                 self.negotiate(c, data, steps)
             elif letter == 'D':
                 pairs = data[1:].decode('latin-1').split('\0')
-                self.record(' '.join(['MACROS', chr(data[0])] + ['%s=%s' % p for p in zip(pairs[0::2], pairs[1::2])]))
+                cut = ['(cut)'] * (len(pairs) % 2 == 0 or pairs[-1] != '')
+                self.record(' '.join(['MACROS', chr(data[0])] + ['%s=%s' % p for p in zip(pairs[0::2], pairs[1::2])] + cut))
             else:
                 silent = letter in 'AQK' or steps & self.NO_REPLY.get(letter, 0)
                 self.act(c, self.describe(letter, data), ['silent' if silent else 'continue'])

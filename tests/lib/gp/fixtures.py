@@ -1,9 +1,22 @@
 """The real daemons of tests/fixtures, started in a work folder and stopped by pid."""
+import fcntl
 import os
 import signal
 import subprocess
 
 from .server import TOP, reserve, wait_for
+
+
+def unpacked(name, program):
+    """Debian's packages of a fixture that is never installed, fetched and unpacked once, so that PROGRAM is there: the folder."""
+    root = os.path.join(TOP, 'build', name)
+    os.makedirs(root, exist_ok=True)
+    with open(root + '.lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(os.path.join(root, program)):
+            subprocess.run(['sh', os.path.join(TOP, 'tests/fixtures', name + '.sh'), 'extract', root], check=True, timeout=120,
+                           stdout=subprocess.DEVNULL)
+    return root
 
 
 class Fixture:

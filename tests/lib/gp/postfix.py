@@ -1,24 +1,13 @@
 """Debian's Postfix, unpacked under build/ and started with a private configuration: the peer to compare with."""
-import fcntl
 import glob
 import os
-import subprocess
 
-from .fixtures import Fixture
-from .server import TOP
-
-ROOT = os.path.join(TOP, 'build/postfix')
+from .fixtures import Fixture, unpacked
 
 
 def unpack():
-    """Fetches and unpacks it once: the folder."""
-    os.makedirs(ROOT, exist_ok=True)
-    with open(ROOT + '.lock', 'w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(ROOT + '/usr/lib/postfix/postfix-ldap.so'):     # the last one
-            subprocess.run(['sh', os.path.join(TOP, 'tests/fixtures/postfix.sh'), 'extract', ROOT], check=True, timeout=120,
-                           stdout=subprocess.DEVNULL)
-    return ROOT
+    # the file that is unpacked last
+    return unpacked('postfix', 'usr/lib/postfix/postfix-ldap.so')
 
 
 class Postfix(Fixture):
