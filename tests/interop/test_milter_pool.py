@@ -205,9 +205,10 @@ def test_kept_connections_die_unnoticed(pair, folder):
 def test_reload_and_end_with_idle_connections(pair, folder):
     """The old generation gives its connections up with QUIT, and so does the last one."""
     with Server(folder, [pair[0].endpoint]) as server:
+        said = 0
         for n in range(2):
             server.session(n)
-            server.log.wait('event=milter-reuse', 'works=yes')
+            _, said = server.log.wait('event=milter-reuse', 'works=yes', start=said)
         wait_for(lambda: pair[0].quit_ncs() == 2, 'QUIT_NC')
         assert pair[0].quits() == 1         # of the connection that found out
         seen = len(server.log.lines)
