@@ -7,36 +7,22 @@
  *	endif
  *
  * A pattern is a network or an address, IPv4 or IPv6, perhaps in brackets.  Rules are tried in the order of the file; those between if and endif only
- * when the address matches.  A rule of one family never matches an address of the other, not even with '!'.  A key
+ * when the address matches (cidr_map.h: without trying any).  A rule of one family never matches an address of the other, not even with '!'.  A key
  * that is no address matches nothing.
  */
 #include "tcp_table/table_file.h"
 #include "tcp_table/table_kinds.h"
 
-#include "lib/base/arena.h"
 #include "lib/base/mem.h"
+#include "tcp_table/cidr_map.h"
+#include "tcp_table/table_pool.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 
-enum cidr_op { CIDR_MATCH, CIDR_IF, CIDR_ENDIF };
-
-struct cidr_rule {
-	unsigned char net[16];
-	unsigned char op, bits;
-	bool v6, negated;
-	unsigned endif;                 /* IF: where it ends, the number of rules when nowhere */
-	const char *value;
-};
 struct cidr {
-	struct cidr_rule *rules;
-	unsigned count, cap;
-	struct arena arena;
-};
-
-struct cidr_address {
-	unsigned char bytes[16];
-	bool v6;
+	struct cidr_map map;            /* to places in VALUES */
+	struct table_pool values;       /* each once */
 };
 
 static int cidr_address_parse(struct bytes text, struct cidr_address *ret)
@@ -77,22 +63,22 @@ static int cidr_unbracket(struct bytes pattern, struct bytes *ret_net, struct by
 	return 0;
 }
 
-static bool cidr_host_bits(const struct cidr_rule *rule)
+static bool cidr_host_bits(const struct cidr_guard *g)
 {
-	for (unsigned bit = rule->bits; bit < (rule->v6 ? 128 : 32); bit++)
-		if (rule->net[bit / 8] & (0x80 >> bit % 8))
+	for (unsigned bit = g->bits; bit < (g->v6 ? 128 : 32); bit++)
+		if (g->net[bit / 8] & (0x80 >> bit % 8))
 			return true;
 	return false;
 }
 
-static int cidr_pattern(struct bytes pattern, struct cidr_rule *rule, const char **ret_why)
+static int cidr_pattern(struct bytes pattern, struct cidr_guard *ret, const char **ret_why)
 {
 	struct cidr_address net;
 	struct bytes address, bits;
 	uint64_t n;
 
 	for (; bytes_starts(pattern, BYTES("!")); pattern = bytes_skip(pattern, 1))
-		rule->negated = !rule->negated;
+		ret->negated = !ret->negated;
 	int r = cidr_unbracket(pattern, &address, &bits, ret_why);
 	if (r < 0)
 		return r;
@@ -103,30 +89,50 @@ static int cidr_pattern(struct bytes pattern, struct cidr_rule *rule, const char
 	n = net.v6 ? 128 : 32;
 	if (bits.p && bytes_to_u64(bits, n, &n) < 0)
 		return -EINVAL;
-	memcpy(rule->net, net.bytes, sizeof rule->net);
-	rule->v6 = net.v6;
-	rule->bits = (unsigned char)n;
+	memcpy(ret->net, net.bytes, sizeof ret->net);
+	ret->v6 = net.v6;
+	ret->bits = (unsigned char)n;
 	*ret_why = "bits are set behind the network's";
-	return cidr_host_bits(rule) ? -EINVAL : 0;
+	return cidr_host_bits(ret) ? -EINVAL : 0;
 }
 
-static struct cidr_rule *cidr_push(struct cidr *t, const struct cidr_rule *rule)
-{
-	if (t->count == t->cap) {
-		t->cap = t->cap ? t->cap * 2 : 16;
-		t->rules = mem_array(t->rules, t->cap, sizeof *t->rules);
-	}
-	t->rules[t->count] = *rule;
-	return &t->rules[t->count++];
-}
-
-/* Loading: the open ifs are chained through their endif, 0-terminated by one more than the index. */
+/* Loading: the open ifs are chained through the end of their guards, 0-terminated by one more than the index. */
 struct cidr_loading {
 	struct cidr *table;
 	struct table_notes *notes;
 	unsigned line;
-	unsigned open;                  /* innermost open if, plus one; 0: none */
+	struct cidr_guard *guards;
+	uint32_t guard_count, guard_cap;
+	uint32_t *values;               /* of each rule, a place in table->values */
+	uint32_t count, cap;
+	uint32_t open;                  /* innermost open if, plus one; 0: none */
 };
+
+static void cidr_push_guard(struct cidr_loading *l, const struct cidr_guard *g)
+{
+	if (l->guard_count == l->guard_cap) {
+		l->guard_cap = l->guard_cap ? l->guard_cap * 2 : 16;
+		l->guards = mem_array(l->guards, l->guard_cap, sizeof *l->guards);
+	}
+	l->guards[l->guard_count++] = *g;
+}
+
+static void cidr_push_value(struct cidr_loading *l, struct bytes value)
+{
+	if (l->count == l->cap) {
+		l->cap = l->cap ? l->cap * 2 : 16;
+		l->values = mem_array(l->values, l->cap, sizeof *l->values);
+	}
+	uint32_t at = table_pool_find(&l->table->values, value);
+	l->values[l->count++] = at ? at : table_pool_add(&l->table->values, value);
+}
+
+static void cidr_close_if(struct cidr_loading *l)
+{
+	struct cidr_guard *opened = &l->guards[l->open - 1];
+	l->open = opened->to;
+	opened->to = l->count;
+}
 
 static void cidr_endif(struct cidr_loading *l, struct bytes rest)
 {
@@ -138,29 +144,40 @@ static void cidr_endif(struct cidr_loading *l, struct bytes rest)
 		table_note(l->notes, l->line, "ENDIF without IF is ignored");
 		return;
 	}
-	struct cidr_rule *opened = &l->table->rules[l->open - 1];
-	l->open = opened->endif;
-	opened->endif = l->table->count;
-	cidr_push(l->table, &(struct cidr_rule){ .op = CIDR_ENDIF });
+	cidr_close_if(l);
 }
 
-static void cidr_match_or_if(struct cidr_loading *l, enum cidr_op op, struct bytes pattern, struct bytes value)
+static void cidr_wrong(struct cidr_loading *l, struct bytes pattern, const char *why)
 {
-	struct cidr_rule rule = { .op = (unsigned char)op };
-	const char *why = op == CIDR_MATCH ? "an address without a value" : "something follows the pattern of IF";
+	table_note(l->notes, l->line, "%s: the rule \"%.*s\" is ignored", why, BYTES_ARG(pattern));
+}
 
-	if ((op == CIDR_MATCH) != (value.n > 0) || cidr_pattern(pattern, &rule, &why) < 0) {
-		table_note(l->notes, l->line, "%s: the rule \"%.*s\" is ignored", why, BYTES_ARG(pattern));
+static void cidr_match(struct cidr_loading *l, struct bytes pattern, struct bytes value)
+{
+	struct cidr_guard g = { .from = l->count, .to = l->count + 1 };
+	const char *why = "an address without a value";
+
+	/* Values are C strings in Postfix. */
+	value.n = strnlen(value.p, value.n);
+	if (value.n == 0 || cidr_pattern(pattern, &g, &why) < 0) {
+		cidr_wrong(l, pattern, why);
 		return;
 	}
-	if (op == CIDR_MATCH) {
-		rule.value = arena_str(&l->table->arena, value);
-		cidr_push(l->table, &rule);
+	cidr_push_guard(l, &g);
+	cidr_push_value(l, value);
+}
+
+static void cidr_if(struct cidr_loading *l, struct bytes pattern, struct bytes rest)
+{
+	struct cidr_guard g = { .from = l->count, .to = l->open };
+	const char *why = "something follows the pattern of IF";
+
+	if (rest.n || cidr_pattern(pattern, &g, &why) < 0) {
+		cidr_wrong(l, pattern, why);
 		return;
 	}
-	rule.endif = l->open;
-	cidr_push(l->table, &rule);
-	l->open = l->table->count;
+	cidr_push_guard(l, &g);
+	l->open = l->guard_count;
 }
 
 static void cidr_line(struct cidr_loading *l, struct bytes line)
@@ -171,11 +188,11 @@ static void cidr_line(struct cidr_loading *l, struct bytes line)
 		cidr_endif(l, rest);
 	} else if (table_keyword(line, BYTES("if"), &rest)) {
 		struct bytes pattern = table_word(&rest);
-		cidr_match_or_if(l, CIDR_IF, pattern, rest);
+		cidr_if(l, pattern, rest);
 	} else {
 		rest = line;
 		struct bytes pattern = table_word(&rest);
-		cidr_match_or_if(l, CIDR_MATCH, pattern, rest);
+		cidr_match(l, pattern, rest);
 	}
 }
 
@@ -183,9 +200,7 @@ static void cidr_line(struct cidr_loading *l, struct bytes line)
 static void cidr_close_ifs(struct cidr_loading *l)
 {
 	while (l->open) {
-		struct cidr_rule *opened = &l->table->rules[l->open - 1];
-		l->open = opened->endif;
-		opened->endif = l->table->count;
+		cidr_close_if(l);
 		table_note(l->notes, l->line, "an IF has no ENDIF");
 	}
 }
@@ -207,31 +222,22 @@ static void *cidr_load(char *text, size_t n, struct table_notes *notes)
 	}
 	cidr_close_ifs(&l);
 	table_lines_fini(&lines);
+	cidr_map_init(&t->map, l.guards, l.guard_count, l.values, l.count);
+	table_pool_forget(&t->values);
+	mem_free(l.guards);
+	mem_free(l.values);
 	return t;
 }
 
 static void cidr_unload(void *content)
 {
 	struct cidr *t = content;
-	mem_free(t->rules);
-	arena_fini(&t->arena);
+	cidr_map_fini(&t->map);
+	table_pool_fini(&t->values);
 	mem_free(t);
 }
 
 /* ---- asking ---- */
-
-static bool cidr_in_net(const struct cidr_rule *rule, const struct cidr_address *a)
-{
-	unsigned whole = rule->bits / 8, rest = rule->bits % 8;
-	if (memcmp(rule->net, a->bytes, whole) != 0)
-		return false;
-	return rest == 0 || ((rule->net[whole] ^ a->bytes[whole]) & (0xff00 >> rest) & 0xff) == 0;
-}
-
-static bool cidr_matches(const struct cidr_rule *rule, const struct cidr_address *a)
-{
-	return rule->v6 == a->v6 && cidr_in_net(rule, a) != rule->negated;
-}
 
 static int cidr_get(const void *content, struct bytes key, struct buf *ret, struct buf *err)
 {
@@ -241,19 +247,11 @@ static int cidr_get(const void *content, struct bytes key, struct buf *ret, stru
 	(void)err;
 	if (cidr_address_parse(key, &a) < 0)
 		return 0;
-	for (unsigned i = 0; i < t->count; i++) {
-		const struct cidr_rule *rule = &t->rules[i];
-		if (rule->op == CIDR_ENDIF)
-			continue;
-		bool matches = cidr_matches(rule, &a);
-		if (rule->op == CIDR_MATCH && matches) {
-			buf_add_str(ret, rule->value);
-			return 1;
-		}
-		if (rule->op == CIDR_IF && !matches)
-			i = rule->endif;
-	}
-	return 0;
+	uint32_t value = cidr_map_get(&t->map, &a);
+	if (!value)
+		return 0;
+	buf_add_str(ret, table_pool_str(&t->values, value));
+	return 1;
 }
 
 const struct table_file_kind cidr_kind = { .type = "cidr", .load = cidr_load, .unload = cidr_unload, .get = cidr_get };

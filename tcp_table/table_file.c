@@ -26,7 +26,6 @@ struct table_file_id {
 /* One reading of the file, used by whoever asks at the moment. */
 struct table_file_content {
 	unsigned refs;
-	struct buf text;
 	void *parsed;
 };
 
@@ -96,9 +95,7 @@ static void table_file_content_unref(const struct table_file_kind *kind, struct 
 	*cp = NULL;
 	if (!c || --c->refs > 0)
 		return;
-	if (c->parsed)
-		kind->unload(c->parsed);
-	buf_fini(&c->text);
+	kind->unload(c->parsed);
 	mem_free(c);
 }
 
@@ -106,19 +103,18 @@ static void table_file_content_unref(const struct table_file_kind *kind, struct 
 static int table_file_load(void *arg)
 {
 	struct table_file_job *job = arg;
-	struct table_file_content *c = NEW(struct table_file_content);
+	struct buf text = { 0 };
+	int r = table_file_read(job->file->path, &job->id, &text);
 
-	c->refs = 1;
-	int r = table_file_read(job->file->path, &job->id, &c->text);
 	if (r < 0) {
 		job->why = strerror(-r);
-		table_file_content_unref(job->file->kind, &c);
-		return r;
+	} else {
+		buf_str(&text);
+		job->content = NEW(struct table_file_content);
+		*job->content = (struct table_file_content){ .refs = 1, .parsed = job->file->kind->load(text.p, text.n, &job->notes) };
 	}
-	buf_str(&c->text);
-	c->parsed = job->file->kind->load(c->text.p, c->text.n, &job->notes);
-	job->content = c;
-	return 0;
+	buf_fini(&text);
+	return r;
 }
 
 static void table_file_log_notes(const struct table_notes *n)

@@ -13,7 +13,7 @@
 
 struct table_file_kind {
 	const char *type;
-	/* Takes the file apart.  TEXT stays where it is until unload() and may be written to.  In the thread pool.  Lines that are wrong are noted and
+	/* Takes the file apart.  TEXT may be written to, and is gone afterwards.  In the thread pool.  Lines that are wrong are noted and
 	 * left out, as Postfix does. */
 	void *(*load)(char *text, size_t n, struct table_notes *notes);
 	void (*unload)(void *content);

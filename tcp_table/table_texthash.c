@@ -10,13 +10,11 @@
 #include "tcp_table/table_kinds.h"
 #include "tcp_table/table_source.h"
 
-#include "lib/base/arena.h"
 #include "lib/base/mem.h"
-#include "lib/base/strmap.h"
+#include "tcp_table/table_pool.h"
 
 struct texthash {
-	struct strmap entries;          /* of C strings in the arena */
-	struct arena arena;
+	struct table_pool entries;      /* keys, with the value right behind each */
 };
 
 static void *texthash_load(char *text, size_t n, struct table_notes *notes)
@@ -30,40 +28,57 @@ static void *texthash_load(char *text, size_t n, struct table_notes *notes)
 	while (table_source_next(&source, &key, &value)) {
 		buf_clear(&folded);
 		table_fold(key, &folded);
-		if (strmap_get(&t->entries, buf_bytes(&folded)))
+		if (table_pool_find(&t->entries, buf_bytes(&folded))) {
 			table_note(notes, source.lines.line, "\"%.*s\" again: the first entry counts", BYTES_ARG(key));
-		else
-			strmap_set(&t->entries, buf_bytes(&folded), arena_str(&t->arena, value));
+			continue;
+		}
+		table_pool_add(&t->entries, buf_bytes(&folded));
+		table_pool_append(&t->entries, value);
 	}
 	buf_fini(&folded);
 	table_source_fini(&source);
+	table_pool_trim(&t->entries);
 	return t;
 }
 
 static void texthash_unload(void *content)
 {
 	struct texthash *t = content;
-	strmap_fini(&t->entries);
-	arena_fini(&t->arena);
+	table_pool_fini(&t->entries);
 	mem_free(t);
+}
+
+static const char *texthash_behind(const char *s)
+{
+	return s + strlen(s) + 1;
 }
 
 static int texthash_get(const void *content, struct bytes key, struct buf *ret, struct buf *err)
 {
 	const struct texthash *t = content;
-	const char *value = strmap_get(&t->entries, key);
+	uint32_t at = table_pool_find(&t->entries, key);
 
 	(void)err;
-	if (!value)
+	if (!at)
 		return 0;
-	buf_add_str(ret, value);
+	buf_add_str(ret, texthash_behind(table_pool_str(&t->entries, at)));
 	return 1;
 }
 
 static int texthash_each(const void *content, table_entry_fn *fn, void *arg)
 {
 	const struct texthash *t = content;
-	return table_each_string(&t->entries, fn, arg);
+	int r = 0;
+
+	if (t->entries.count == 0)
+		return 0;
+	const char *key = table_pool_str(&t->entries, 1), *end = t->entries.text.p + t->entries.text.n;
+	while (r == 0 && key < end) {
+		const char *value = texthash_behind(key);
+		r = fn(arg, bytes_of(key), bytes_of(value));
+		key = texthash_behind(value);
+	}
+	return r;
 }
 
 const struct table_file_kind texthash_kind = {

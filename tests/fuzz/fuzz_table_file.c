@@ -21,10 +21,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *text = bytes_dup(file);
 	void *content = kind->load(text, file.n, &notes);
 	ASSERT(content);
+	mem_free(text);
 	int r = kind->get(content, key, &value, &err);
 	ASSERT(r <= 1 && (r == 1 || value.n == 0) && (r < 0) == (err.n > 0));
 	kind->unload(content);
-	mem_free(text);
 	table_notes_fini(&notes);
 	buf_fini(&value);
 	buf_fini(&err);

@@ -16,7 +16,7 @@ adduser_in() { # root name uid
 
 for peer in "$@"; do
 	case $peer in
-	postfix)  want="postfix" ;;
+	postfix)  want="postfix postfix-pcre postfix-lmdb postfix-cdb" ;;
 	*) echo "fetch.sh: unknown peer $peer" >&2; exit 2 ;;
 	esac
 	root=$PREFIX/$peer
