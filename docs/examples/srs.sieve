@@ -5,10 +5,6 @@
 #	recipient_canonical_classes = envelope_recipient
 require ["envelope", "variables", "ereject", "vnd.gatepost.mta"];
 
-stage "mail" {
-	if lookup :canonical :as "mail.from" "srs_forward" "${mail.from}" {}
-}
-
 stage "rcpt" {
 	# Bounces to an SRS address go back to who sent the message.
 	if lookup :canonical :as "rcpt.to" "srs_reverse" "${rcpt.to}" {}
@@ -25,4 +21,9 @@ stage "rcpt" {
 		# An alias, or a bounce: it was ours when it came.
 		deliver "out";
 	}
+}
+
+stage "message" {
+	# Last: filters, and policy servers that check SPF, are to hear of the sender as it came.
+	if lookup :canonical :as "mail.from" "srs_forward" "${mail.from}" {}
 }

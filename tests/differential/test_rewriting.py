@@ -40,7 +40,7 @@ user2@example.org   user@example.org
 '''
 
 SCRIPT = '''require ["envelope", "variables", "ereject", "vnd.gatepost.mta"];
-stage "mail" {
+stage "message" {
 	if lookup :canonical :as "mail.from" "senders" "${mail.from}" {}
 }
 stage "rcpt" {
