@@ -361,3 +361,113 @@ def test_sql_restart(sql, folder):
         assert asked.get('user@example.org', 'nobody@example.org') == [451, 451]
         sql.start()
         assert asked.get('user@example.org', 'nobody@example.org') == ['user', None]
+
+
+# ---- ldap ----
+
+BASE = 'dc=example,dc=org'
+
+
+class Ldap(Daemon):
+    """A directory: description is the source, title the target; seeAlso and labeledURI name other entries."""
+
+    GROUPS = [('group', {'mail': ['list@example.org'], 'seeAlso': ['cn=one,' + BASE, 'cn=gone,' + BASE, 'cn=inner,' + BASE]}), ('one', {'mail': ['one@example.org']}),
+              ('inner', {'mail': ['inner@example.org'], 'labeledURI': ['ldap:///%s??sub?(|(cn=one)(cn=two))' % BASE]}),
+              ('two', {'mail': ['two@example.org', 'second@example.org']}), ('routed', {'title': ['elsewhere@example.net'], 'seeAlso': ['cn=one,' + BASE]}),
+              ('loop', {'seeAlso': ['cn=loop,' + BASE]}), ('hidden', {'labeledURI': ['ldap:///%s?sn?sub?(cn=one)' % BASE]})]
+
+    def __init__(self, folder):
+        super().__init__(folder, 'ldap')
+        import base64
+        self.write(folder + '/slapd.conf', ''.join('include /etc/ldap/schema/%s.schema\n' % s for s in ('core', 'cosine', 'inetorgperson'))
+                   + 'pidfile %s/pid\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\nallow bind_v2\ndatabase mdb\nsuffix "%s"\nrootdn "cn=root,%s"\nrootpw sesame\n'
+                   'directory %s\n' % (self.data, BASE, BASE, self.data))
+        targets = {}
+        for source, target in ROWS:
+            targets.setdefault(source, []).extend([target] if target else [])
+        entries = ['dn: %s\nobjectClass: domain\ndc: example\n' % BASE]
+        people = [('n%d' % i, {'description': [source], 'title': target}) for i, (source, target) in enumerate(targets.items()) if len(source) < 1000]
+        for cn, attributes in people + self.GROUPS:
+            lines = ['dn: cn=%s,%s' % (cn, BASE), 'objectClass: inetOrgPerson', 'cn: ' + cn, 'sn: x']
+            lines += ['%s:: %s' % (name, base64.b64encode(v.encode()).decode()) for name, values in attributes.items() for v in values]
+            entries.append('\n'.join(lines) + '\n')
+        self.write(folder + '/all.ldif', '\n'.join(entries))
+        as_nobody('/usr/sbin/slapadd', '-q', '-f', folder + '/slapd.conf', '-l', folder + '/all.ldif')
+        self.start()
+
+    def command(self):
+        return ['/usr/sbin/slapd', '-f', self.folder + '/slapd.conf', '-h', 'ldap://127.0.0.1:%d' % self.port, '-d', '0']
+
+    def ping(self):
+        return ['ldapsearch', '-x', '-H', 'ldap://127.0.0.1:%d' % self.port, '-b', '', '-s', 'base']
+
+    def config(self, text, hosts=None, password='sesame'):
+        return 'server_host = %s\nserver_port = %d\nversion = 3\nbind_dn = cn=root,%s\nbind_pw = %s\n%s%s' % (
+            hosts or '127.0.0.1', self.port, BASE, password, '' if 'search_base' in text else 'search_base = %s\n' % BASE, text)
+
+
+@pytest.fixture(scope='module')
+def ldap(place):
+    server = Ldap(place)
+    yield server
+    server.stop()
+
+
+FILTERS = {
+    'plain': 'query_filter = (description=%s)\nresult_attribute = title\n',
+    'parts': 'query_filter = (&(description=%u@%d)(sn=x))\nresult_attribute = title\nresult_format = %S -> %s (%U of %D)\n',
+    'older': 'query_filter = description=%s\nresult_attribute = title, mail\nresult_filter = <%u>\n',
+    'base': 'search_base = cn=%s,dc=example,dc=org\nscope = base\nquery_filter = (sn=x)\nresult_attribute = description\n',
+    'domain': 'query_filter = (description=%s)\nresult_attribute = title\ndomain = example.org\nscope = one\n',
+}
+GROUP = 'query_filter = (cn=%s)\n'
+
+
+@pytest.mark.parametrize('name', FILTERS)
+def test_ldap(ldap, name):
+    found = ldap.same(ldap.config(FILTERS[name]), KEYS + ['n0', 'N1', 'n0,dc=example', 'n0+sn=x'])
+    if name == 'plain':
+        assert found['user@example.org'] == 'user' and found['*'] == 'star' and found['('] == 'open' and found['\\'] == 'backslash'
+        assert sorted(found['multi@example.org'].split(',')) == ['a@one.example.org', 'b@two.example.org'] and '*)(mail=*' not in found
+    elif name == 'base':
+        assert found['n0'] == 'user@example.org' and 'n0,dc=example' not in found
+
+
+def test_ldap_groups(ldap):
+    keys = ['group', 'inner', 'two', 'routed', 'hidden', 'one', 'none']
+    found = ldap.same(ldap.config(GROUP + 'result_attribute = mail\nspecial_result_attribute = seeAlso labeledURI\n'), keys)
+    assert found['group'] == 'list@example.org,one@example.org,inner@example.org,one@example.org,two@example.org,second@example.org' and 'hidden' not in found
+    ldap.same(ldap.config(GROUP + 'result_attribute =\nspecial_result_attribute = seeAlso, labeledURI\nleaf_result_attribute = mail\nterminal_result_attribute = title\n'),
+              keys)
+    ldap.same(ldap.config(GROUP + 'result_attribute = mail\nbind = no\n'), keys)
+
+
+def test_ldap_faults(ldap):
+    ldap.write(ldap.path, ldap.config(GROUP + 'result_attribute = mail\nspecial_result_attribute = seeAlso\n'))
+    ldap.cannot_tell('loop', 'entries that name each other')
+    ldap.write(ldap.path, ldap.config(GROUP + 'result_attribute = mail\nexpansion_limit = 1\n'))
+    ldap.cannot_tell('two', 'more than 1 values (expansion_limit)')
+    ldap.write(ldap.path, ldap.config('query_filter = (sn=x)\nresult_attribute = cn\nsize_limit = 2\n'))
+    ldap.cannot_tell('two', 'Size limit exceeded')
+    ldap.write(ldap.path, ldap.config('search_base = dc=nowhere\n' + GROUP))
+    ldap.cannot_tell('two', 'No such object')
+    ldap.write(ldap.path, ldap.config(GROUP, password='wrong'))
+    ldap.cannot_tell('two', 'Invalid credentials')
+    ldap.write(ldap.path, ldap.config('query_filter = (((\n'))
+    ldap.cannot_tell('two', 'Bad search filter')
+    import socket
+    with socket.create_server(('127.0.0.1', 0)) as silent:
+        ldap.write(ldap.path, ldap.config(GROUP + 'result_attribute = mail\ntimeout = 4\n', hosts='ldap://127.0.0.1:%d, 127.0.0.1' % silent.getsockname()[1]))
+        assert ldap.one('one')[:2] == (0, 'one@example.org')
+        ldap.write(ldap.path, ldap.config(GROUP + 'timeout = 1\n', hosts='127.0.0.1:%d' % silent.getsockname()[1]))
+        ldap.cannot_tell('one', 'Timed out')
+
+
+def test_ldap_restart(ldap, folder):
+    ldap.write(ldap.path, ldap.config(FILTERS['plain']))
+    with Asked(folder, ldap.map) as asked:
+        assert asked.get('user@example.org', 'nobody@example.org') == ['user', None]
+        ldap.stop(signal.SIGKILL)
+        assert asked.get('user@example.org', 'nobody@example.org') == [451, 451]
+        ldap.start()
+        assert asked.get('user@example.org', 'nobody@example.org') == ['user', None]
