@@ -1,4 +1,6 @@
-"""virtual(5) and canonical(5), as scripts ask for them, beside Debian's Postfix with the same tables: equal envelopes, ORCPT included."""
+"""virtual(5), canonical(5) and aliases(5), as scripts ask for them, beside Debian's Postfix with the same tables: equal envelopes, ORCPT included."""
+import os
+
 import pytest
 
 from gp.beside import subfolder
@@ -100,5 +102,61 @@ def test_equal(relays, sender, rcpt):
     for relay in relays:
         assert relay.send(sender, rcpt) == 250
         # Postfix names the original recipient always, we do when it was changed.
-        told.append({(s, r, None if o == 'rfc822;' + r.replace('+', '+2B') else o) for s, r, o in relay.seen()})
+        told.append({(s, r, None if o == 'rfc822;' + r.replace('+', '+2B') else o) for s, r, o in relay.seen(len(told[0]) if told else 1)})
+    assert told[0] == told[1]
+
+
+ALIASES = '''staff one@elsewhere.test, two@elsewhere.test
+list ":include:%(folder)s/readers"
+owner-list boss@elsewhere.test
+nested :include:%(folder)s/outer, staff
+'''
+LISTS = {
+    'readers': '# who reads it\none@elsewhere.test\n\nthree@elsewhere.test, "a b"@elsewhere.test\n  four@elsewhere.test',
+    'outer': ':include:%(folder)s/readers\nfive@elsewhere.test\n',
+}
+ALIASES_SCRIPT = '''require ["envelope", "variables", "vnd.gatepost.mta"];
+stage "rcpt" {
+	if not string :matches "${rcpt.original}" "*@lists.example.org" {
+		stop;
+	} elsif not envelope :domain "to" "lists.example.org" {
+		deliver "out";
+	} elsif lookup :aliases :as "to" "aliases" "${rcpt.to}" {
+		if allof(string :matches "${rcpt.local}+" "*+*", lookup :aliases "aliases" "owner-${1}") {
+			set "mail.from" "owner-${1}@${rcpt.domain}";
+			class "list ${1}";
+		}
+		redirect :aliases "${to}";
+	}
+}
+'''
+
+
+@pytest.fixture(scope='module')
+def lists(place):
+    folder = subfolder(place)
+    os.chmod(place, 0o755)                      # local(8) reads lists as nobody
+    for name, text in LISTS.items():
+        with open(os.path.join(folder, name), 'w') as f:
+            f.write(text % {'folder': folder})
+    path = os.path.join(folder, 'aliases')
+    with open(path, 'w') as f:
+        f.write(ALIASES % {'folder': folder})
+    ours = OurRelay(subfolder(place), {'aliases': 'texthash:' + path}, ALIASES_SCRIPT)
+    with ours.server:
+        theirs = TheirRelay(subfolder(place), '''mydestination = lists.example.org
+myorigin = lists.example.org
+alias_maps = texthash:%s
+local_recipient_maps =
+''' % path, 'local unix - n n - - local\n')
+        with theirs.server:
+            yield ours, theirs
+
+
+@pytest.mark.parametrize('rcpt', ['staff', 'staff+e', 'Staff', 'list', 'list+e', 'nested'])
+def test_aliases(lists, rcpt):
+    told = []
+    for relay in lists:
+        assert relay.send('a@sender.test', rcpt + '@lists.example.org') == 250
+        told.append({(s, r) for s, r, _ in relay.seen(len(told[0]) if told else 1)})
     assert told[0] == told[1]

@@ -16,11 +16,14 @@ class Relay:
         self.hop.events.clear()
         self.hop.messages.clear()
 
-    def seen(self):
-        """What came since, when something has: {(sender, recipient, ORCPT)}."""
-        wait_for(lambda: self.hop.messages, 'a message')
+    def seen(self, at_least=1):
+        """What came since, once so many recipients have: {(sender, recipient, ORCPT)}."""
+        wait_for(lambda: self.hop.messages and len(self.told()) >= at_least, 'mail for %d recipients' % at_least)
+        return self.told()
+
+    def told(self):
         told, sender = set(), None
-        for line in self.hop.events:
+        for line in list(self.hop.events):
             path = re.search(r'<(.*?)>', line)
             if line.startswith('MAIL'):
                 sender = path[1]
@@ -61,13 +64,13 @@ dns { enabled = false }
 
 
 class TheirRelay(Relay):
-    """Debian's Postfix for example.org; MAIN holds further main.cf lines."""
+    """Debian's Postfix for example.org; MAIN holds further main.cf lines, MASTER master.cf lines."""
 
-    def __init__(self, folder, main):
+    def __init__(self, folder, main, master=''):
         super().__init__(folder)
         hop = 'smtp:[127.0.0.1]:' + self.hop.endpoint.rsplit(':', 1)[1]
         self.server = Postfix(folder, 'myorigin = example.org\nvirtual_mailbox_domains = example.org\nrecipient_delimiter = +\n'
-                              'virtual_transport = %s\ndefault_transport = %s\n%s' % (hop, hop, main))
+                              'virtual_transport = %s\ndefault_transport = %s\n%s' % (hop, hop, main), master)
 
     @property
     def port(self):
