@@ -8,7 +8,8 @@
  * Keys and values have a NUL behind them when postmap made them, and none when Sendmail's makemap did.  Which of the two a file holds is learnt
  * from the first key that is found.
  *
- * All of this blocks, and the handle is not made for threads: lookups run in the thread pool, one at a time for each table.
+ * The handle is not made for threads: one lookup at a time for each table.  Mostly nobody holds the lock, the file is the one that is open, and its pages
+ * are in memory; then a lookup is done at once.  Else, before it would have to wait, it is begun again in the thread pool.
  */
 #include "tcp_table/table_build.h"
 #include "tcp_table/table_kinds.h"
@@ -22,11 +23,18 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 /* So long somebody may be writing before we say that we cannot tell. */
 enum { DB_LOCK_TRIES = 500, DB_LOCK_PAUSE_MS = 10 };
+
+/* What is said instead of waiting; Berkeley DB itself never says it, and hands it through. */
+enum { DB_WOULD_WAIT = ESTALE };
+
+/* May the lookup of this thread not wait for the disk? */
+static _Thread_local bool db_at_once;
 
 struct db_table {
 	DBTYPE type;
@@ -37,6 +45,7 @@ struct db_table {
 	int fd;                         /* for the lock */
 	pid_t pid;                      /* who opened it: a fork shares the lock */
 	struct stat st;
+	bool settled;                   /* another change would have another time */
 	bool with_nul, without_nul;     /* how its keys may end */
 };
 
@@ -52,6 +61,28 @@ static int db_errno(int r)
 {
 	/* DB's own codes are negative: a page that is missing, a file of another kind. */
 	return r > 0 ? -r : -EIO;
+}
+
+/* Berkeley DB's ways to read a page: this, and when it fails a seek and a read. */
+static ssize_t db_pread(int fd, void *to, size_t n, off_t offset)
+{
+	struct iovec v = { to, n };
+	/* Some kernels say 0 in the midst of the file, and some file systems do not know the flag. */
+	return db_at_once ? preadv2(fd, &v, 1, offset, RWF_NOWAIT) : pread(fd, to, n, offset);
+}
+
+static int db_seek(int fd, off_t offset, int whence)
+{
+	if (db_at_once)
+		return DB_WOULD_WAIT;
+	return lseek(fd, offset, whence) < 0 ? errno : 0;
+}
+
+/* Before any thread can use them: Berkeley DB has them for the whole process. */
+static void __attribute__((constructor)) db_readers_init(void)
+{
+	db_env_set_func_pread(db_pread);
+	db_env_set_func_seek(db_seek);
 }
 
 /* ---- locks ---- */
@@ -123,6 +154,15 @@ static int db_open_handle(const struct db_table *t, int fd, off_t size, DB **ret
 	return 0;
 }
 
+/* The kernel's times of files go in steps of up to 10 ms: a file that was written to just now may be once more, and show the same time. */
+static bool db_settled(const struct stat *st)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t age = (now.tv_sec - st->st_mtim.tv_sec) * INT64_C(1000000000) + (now.tv_nsec - st->st_mtim.tv_nsec);
+	return age < 0 || age > INT64_C(20000000);
+}
+
 /* Opens the file as it is now, and leaves it locked.  What was open before stays so on failure. */
 static int db_reopen(struct db_table *t)
 {
@@ -145,6 +185,7 @@ static int db_reopen(struct db_table *t)
 	t->fd = fd;
 	t->st = st;
 	t->pid = getpid();
+	t->settled = db_settled(&st);
 	t->with_nul = t->without_nul = true;
 	return 0;
 }
@@ -159,6 +200,12 @@ static bool db_untouched(const struct stat *a, const struct stat *b)
 	return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
+/* Is what stands under the name still what was opened? */
+static bool db_current(const struct db_table *t, const struct stat *named)
+{
+	return db_same_file(named, &t->st) && db_untouched(named, &t->st) && t->settled;
+}
+
 /* A handle on the present state of the file, locked.  Another file under this name that cannot be opened leaves the one we have, which is whole
  * though it has no name any more; but one that was changed in place is not what the handle thinks it is. */
 static int db_ready(struct db_table *t)
@@ -170,13 +217,13 @@ static int db_ready(struct db_table *t)
 	int r = db_lock(t->fd);
 	if (r < 0)
 		return r;
-	bool named = stat(t->path, &st) == 0;
-	if (named && db_same_file(&st, &t->st) && db_untouched(&st, &t->st))
+	bool named = stat(t->path, &st) == 0, same = named && db_same_file(&st, &t->st);
+	if (same && db_current(t, &st))
 		return 0;
-	if (named && !db_same_file(&st, &t->st) && db_reopen(t) == 0)
+	if (named && !same && db_reopen(t) == 0)
 		return 0;
 	/* Removed, or replaced by something of no use, or changed. */
-	if (fstat(t->fd, &st) == 0 && db_untouched(&st, &t->st))
+	if (!same && fstat(t->fd, &st) == 0 && db_untouched(&st, &t->st))
 		return 0;
 	db_unlock(t->fd);
 	return db_reopen(t);
@@ -221,6 +268,27 @@ static int db_get_both(struct db_table *t, struct bytes key, struct buf *ret)
 	return r;
 }
 
+/* As db_get(), but -DB_WOULD_WAIT for whatever needs time: somebody who has the handle or the lock, another file, a page on the disk. */
+static int db_get_at_once(struct db_table *t, struct bytes key, struct buf *ret)
+{
+	struct stat st;
+	int r = -DB_WOULD_WAIT;
+
+	if (pthread_mutex_trylock(&t->mutex) != 0)
+		return -DB_WOULD_WAIT;
+	if (t->db && t->pid == getpid() && db_lock_once(t->fd, F_RDLCK) == 0) {
+		if (stat(t->path, &st) == 0 && db_current(t, &st)) {
+			db_at_once = true;
+			r = db_get_both(t, key, ret);
+			db_at_once = false;
+		}
+		db_unlock(t->fd);
+	}
+	pthread_mutex_unlock(&t->mutex);
+	/* What has gone wrong may be better when the file is opened anew. */
+	return r < 0 ? -DB_WOULD_WAIT : r;
+}
+
 static int db_get(void *state, struct bytes key, struct buf *ret, struct buf *err)
 {
 	struct db_table *t = state;
@@ -241,6 +309,24 @@ static int db_get(void *state, struct bytes key, struct buf *ret, struct buf *er
 	else if (r < 0)
 		buf_printf(err, "%s: %s", t->path, strerror_r(-r, why, sizeof why));
 	return r;
+}
+
+struct db_job {
+	struct db_table *table;
+	struct bytes key;
+	struct buf *ret, *err;
+};
+
+static int db_job_run(void *arg)
+{
+	struct db_job *job = arg;
+	return db_get(job->table, job->key, job->ret, job->err);
+}
+
+TASK_FN static int db_ask(void *state, struct bytes key, struct buf *ret, struct buf *err)
+{
+	int r = db_get_at_once(state, key, ret);
+	return r == -DB_WOULD_WAIT ? task_offload(db_job_run, &(struct db_job){ state, key, ret, err }) : r;
 }
 
 /* ---- all of it ---- */
@@ -329,10 +415,10 @@ static int db_open_btree(struct bytes spec, const struct table_options *o, void 
 }
 
 const struct table_ops table_hash = {
-	.type = "hash", .names_file = true, .blocks = true, .fold_key = true, .open = db_open_hash, .close = db_close, .get = db_get,
+	.type = "hash", .names_file = true, .fold_key = true, .open = db_open_hash, .close = db_close, .ask = db_ask,
 	.each = db_each, .builder = &hash_builder
 };
 const struct table_ops table_btree = {
-	.type = "btree", .names_file = true, .blocks = true, .fold_key = true, .open = db_open_btree, .close = db_close, .get = db_get,
+	.type = "btree", .names_file = true, .fold_key = true, .open = db_open_btree, .close = db_close, .ask = db_ask,
 	.each = db_each, .builder = &btree_builder
 };

@@ -208,11 +208,38 @@ static void test_locked_while_written(void **state)
 	table_close(&t);
 }
 
+/* A lookup that finds its pages gone from memory waits for them in the thread pool, and says the same. */
+static void test_not_in_memory(void **state)
+{
+	(void)state;
+	static char keys[3000][16];
+	static struct pair many[3000];
+	for (unsigned i = 0; i < COUNT_OF(many); i++) {
+		snprintf(keys[i], sizeof keys[i], "user%u", i);
+		many[i] = (struct pair){ keys[i], keys[i] };
+	}
+	for (int hash = 0; hash < 2; hash++) {
+		db_make(db_path(), hash ? DB_HASH : DB_BTREE, true, many, COUNT_OF(many));
+		struct table *t = open_file(hash ? "hash" : "btree");
+		int fd = open(db_path(), O_RDONLY);
+		assert_true(fd >= 0);
+		for (unsigned i = 0; i < COUNT_OF(many); i += 97) {
+			assert_int_equal(fdatasync(fd), 0);
+			assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+			expect(t, keys[i], keys[i]);
+			expect(t, "nobody", NULL);
+		}
+		close(fd);
+		table_close(&t);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_kinds), TEST(test_cannot_open), TEST(test_older_than_source), TEST(test_replaced),
 		TEST(test_removed_or_replaced_by_rubbish), TEST(test_truncated), TEST(test_locked_while_written),
+		TEST(test_not_in_memory),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
