@@ -222,7 +222,7 @@ static void *define_policy(struct reader *r, cfg_t *s, const char *name, struct 
 const struct table_ops *const table_kinds[] = {
 	&table_tcp, &table_socketmap, &table_inline, &table_texthash, &table_hash, &table_btree, &table_cdb, &table_lmdb, &table_cidr,
 	&table_pcre, &table_regexp, &table_static, &table_unix, &table_environ, &table_fail, &table_randmap, &table_unionmap,
-	&table_pipemap, &table_debug, &table_sqlite, &table_pgsql, &table_mysql, &table_ldap, NULL,
+	&table_pipemap, &table_debug, &table_sqlite, &table_pgsql, &table_mysql, &table_ldap, &table_memcache, NULL,
 };
 static cfg_opt_t table_settings[] = {
 	READER_VALUE("map"), READER_VALUE("timeout"), READER_VALUE("idle_timeout"), READER_VALUE("reply_max"), READER_VALUE("connections"),

@@ -29,5 +29,6 @@ extern const struct table_ops table_sqlite;
 extern const struct table_ops table_pgsql;
 extern const struct table_ops table_mysql;
 extern const struct table_ops table_ldap;
+extern const struct table_ops table_memcache;
 
 #endif

@@ -471,3 +471,79 @@ def test_ldap_restart(ldap, folder):
         assert asked.get('user@example.org', 'nobody@example.org') == [451, 451]
         ldap.start()
         assert asked.get('user@example.org', 'nobody@example.org') == ['user', None]
+
+
+# ---- memcache: no module, but read from the same sort of file ----
+
+class Memcache(Daemon):
+    def __init__(self, folder):
+        super().__init__(folder, 'memcache')
+        self.start()
+        for source, target in ROWS:
+            if target and len(source) < 250 and not any(c.isspace() for c in source):
+                self.put('t:' + source, target)
+
+    def talk(self, data):
+        import socket
+        with socket.create_connection(('127.0.0.1', self.port), timeout=20) as s:
+            s.sendall(data)
+            return s.recv(4096)
+
+    def put(self, key, value):
+        said = self.talk(b'set %s 0 0 %d\r\n%s\r\n' % (key.encode(), len(value.encode()), value.encode()))
+        assert said == b'STORED\r\n'
+
+    def command(self):
+        return ['memcached', '-l', '127.0.0.1', '-p', str(self.port), '-U', '0', '-m', '8'] + (['-u', 'nobody'] if NOBODY else [])
+
+    def up(self):
+        assert self.process.poll() is None
+        try:
+            return self.talk(b'version\r\n').startswith(b'VERSION')
+        except OSError:
+            return False
+
+    def config(self, text):
+        return 'memcache = inet:127.0.0.1:%d\nkey_format = t:%%s\n%s' % (self.port, text)
+
+
+@pytest.fixture(scope='module')
+def memcache(place):
+    server = Memcache(place)
+    yield server
+    server.stop()
+
+
+def test_memcache(memcache):
+    keys = [k for k in KEYS if len(k) < 240]
+    found = memcache.same(memcache.config(''), keys)
+    assert found['user@example.org'] == 'user' and 'space key' not in found and 'nobody@example.org' not in found
+    memcache.same(memcache.config('domain = second.example.org\n'), keys)
+    memcache.put('second/org', 'parts')
+    assert memcache.same('memcache = inet:127.0.0.1:%d\nkey_format = %%u/%%1\n' % memcache.port, ['second@example.org', 'x@example.org', 'second']) == \
+        {'second@example.org': 'parts'}
+
+
+def test_memcache_backup(memcache):
+    backup = memcache.folder + '/backup'
+    memcache.write(backup, 'new@example.org from backup\nuser@example.org not asked\nspace key never\n')
+    memcache.write(memcache.path, memcache.config('backup = texthash:%s\n' % backup))
+    assert memcache.one('new@example.org')[:2] == (0, 'from backup')
+    assert memcache.talk(b'get t:new@example.org\r\n') == b'VALUE t:new@example.org 0 11\r\nfrom backup\r\nEND\r\n'
+    assert memcache.one('user@example.org')[:2] == (0, 'user') and memcache.one('space key')[0] == memcache.one('none')[0] == 1
+
+
+def test_memcache_faults(memcache):
+    memcache.write(memcache.path, memcache.config('data_size_limit = 3\n'))
+    memcache.cannot_tell('user@example.org', 'the value is too long (data_size_limit)')
+    memcache.write(memcache.path, memcache.config(''))
+    memcache.cannot_tell('x' * 300, 'an unexpected reply')
+    dead = 'memcache = inet:127.0.0.1:%d\n' % free_port()
+    memcache.write(memcache.path, dead)
+    memcache.cannot_tell('user@example.org', 'cannot connect')
+    memcache.write(memcache.path, dead + 'backup = static:spare\n')
+    assert memcache.one('user@example.org')[:2] == (0, 'spare')
+    import socket
+    with socket.create_server(('127.0.0.1', 0)) as silent:
+        memcache.write(memcache.path, 'memcache = inet:127.0.0.1:%d\ntimeout = 1\n' % silent.getsockname()[1])
+        memcache.cannot_tell('user@example.org', 'no answer within 1 s')

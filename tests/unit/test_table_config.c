@@ -2,6 +2,7 @@
  * test_table_modules.py asks it. */
 #include "tests/unit/table_test.h"
 
+#include "tcp_table/memcache_codec.h"
 #include "tcp_table/table_config.h"
 #include "tcp_table/table_domains.h"
 #include "tcp_table/table_module.h"
@@ -201,11 +202,39 @@ static void test_module_missing(void **state)
 	buf_fini(&err);
 }
 
+static void test_memcache(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *line;
+		int result;
+		size_t n;
+		const char *why;
+	} cases[] = {
+		{ "END", 0, 0, NULL }, { "VALUE key 0 12", 1, 12, NULL }, { "VALUE key 7 0 99", 1, 0, NULL }, { "VALUE other 0 12", -EPROTO, 0, "an unexpected reply" },
+		{ "VALUE key 0 1001", -EPROTO, 0, "the value is too long (data_size_limit)" }, { "VALUE key 0 -1", -EPROTO, 0, "an unexpected reply" },
+		{ "VALUE key 0 99999999999999999999999", -EPROTO, 0, "an unexpected reply" }, { "VALUE key", -EPROTO, 0, "an unexpected reply" },
+		{ "ERROR", -EPROTO, 0, "an unexpected reply" }, { "", -EPROTO, 0, "an unexpected reply" },
+	};
+	for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+		const char *why = NULL;
+		size_t n = 0;
+		assert_int_equal(memcache_codec_reply(bytes_of(cases[i].line), BYTES("key"), 1000, &n, &why), cases[i].result);
+		assert_int_equal(n, cases[i].n);
+		if (cases[i].why)
+			assert_string_equal(why, cases[i].why);
+	}
+	assert_true(memcache_codec_sane(BYTES("k'%*")));
+	assert_false(memcache_codec_sane(BYTES("a\r\nflush_all")));
+	assert_false(memcache_codec_sane(BYTES("a b")));
+	assert_false(memcache_codec_sane(BYTES("")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config), cmocka_unit_test(test_config_mistakes), cmocka_unit_test(test_questions),
-		cmocka_unit_test(test_question_mistakes), cmocka_unit_test(test_values),
+		cmocka_unit_test(test_question_mistakes), cmocka_unit_test(test_values), cmocka_unit_test(test_memcache),
 		cmocka_unit_test_setup_teardown(test_domains, setup, teardown), cmocka_unit_test(test_module_missing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
