@@ -62,6 +62,17 @@ static const struct access_word *access_word_find(struct bytes word)
 	return NULL;
 }
 
+/* RFC 5321 section 4.5.3.1.5: a reply line is 512 octets with CR LF.  As Postfix, but not within a character. */
+void access_cut(struct smtp_reply *r, struct arena *arena)
+{
+	size_t most = 510 - strlen("554  ") - strlen(r->enhanced);
+	if (strlen(r->text) <= most)
+		return;
+	while (most && ((unsigned char)r->text[most] & 0xc0) == 0x80)
+		most--;
+	r->text = arena_str(arena, bytes_make(r->text, most));
+}
+
 /* TEXT as the reply CODE.  "4.2.0 Greylisted" for a 554 gives 554 5.2.0: a status of another class would contradict the code
  * (RFC 2034 section 4), so Postfix corrects it too. */
 static void access_reply_make(unsigned code, struct bytes text, const char *otherwise, struct arena *arena, struct smtp_reply *ret)
@@ -76,6 +87,7 @@ static void access_reply_make(unsigned code, struct bytes text, const char *othe
 	}
 	r.enhanced[0] = code >= 500 ? '5' : '4';
 	r.text = text.n ? arena_str(arena, text) : otherwise;
+	access_cut(&r, arena);
 	*ret = r;
 }
 

@@ -39,6 +39,9 @@ int access_header(struct bytes text, struct bytes *ret_name, struct bytes *ret_v
 /* What an ACCESS_UNKNOWN word is, and what stands for it in a script: a sentence. */
 const char *access_hint(struct bytes word, struct arena *arena);
 
+/* No more of a reply's text than fits into a line. */
+void access_cut(struct smtp_reply *r, struct arena *arena);
+
 /* About whom an action speaks: Postfix's replies name them. */
 enum access_class { ACCESS_BY_STAGE, ACCESS_CLIENT, ACCESS_HELO, ACCESS_SENDER, ACCESS_RECIPIENT };
 /* Makes A's reply what Postfix says: "<object>: Recipient address rejected: text", and its enhanced status one about such an object. */

@@ -101,5 +101,6 @@ void access_wrap(struct access_action *a, const struct gate_call *call, enum acc
 	access_fix_status(&a->reply, class);
 	access_put_object(&object, call, class);
 	a->reply.text = arena_printf(arena, "<%.*s>: %s rejected: %s", BYTES_ARG(buf_bytes(&object)), access_class_name(call, class), a->reply.text);
+	access_cut(&a->reply, arena);
 	buf_fini(&object);
 }

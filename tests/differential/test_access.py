@@ -17,7 +17,7 @@ from gp.smtp import Smtp
 ACTIONS = ['OK', 'DUNNO', '12345', 'RELAY', 'REJECT', 'REJECT go away', 'reject 5.1.1 lower', 'DEFER', 'DEFER come back', '550 5.1.1 no such', '550 own',
            '450 4.1.8 own', '554 4.3.1 odd class', '421 4.7.9 bye', '521 5.7.9 bye', 'DEFER_IF_PERMIT', 'DEFER_IF_PERMIT 4.7.9 wait',
            'DEFER_IF_REJECT perhaps', 'PREPEND X-P: one', 'PREPEND no colon', 'WARN look', 'INFO look', 'DISCARD gone', 'HOLD keep',
-           'REDIRECT trap@example.test', 'BCC copy@example.test', 'FILTER {filter}', 'REDIRECT nobody', 'nonsense word']
+           'REDIRECT trap@example.test', 'BCC copy@example.test', 'FILTER {filter}', 'REDIRECT nobody', 'nonsense word', 'REJECT ' + 'long ' * 200]
 LISTS = ['client', 'helo', 'sender', 'recipient', 'data', 'end_of_data']
 # what each list is asked about in this test: data and end_of_data know the sender
 ABOUT = {'client': 'client', 'helo': 'helo', 'sender': 'sender', 'recipient': 'recipient', 'data': 'sender', 'end_of_data': 'sender'}
@@ -38,9 +38,9 @@ def add(setup, title, table, action, **given):
 
 for action in ACTIONS:
     for table in LISTS[:4]:
-        add('late', '%s: %s' % (table, action), table, action)
+        add('late', '%s: %s' % (table, action[:30]), table, action)
     for table in LISTS[2:]:
-        add('early', '%s: %s' % (table, action), table, action)
+        add('early', '%s: %s' % (table, action[:30]), table, action)
 for action in ACTIONS:
     if not re.match(r'[45D]|REJ|rej|non', action):
         add('early', 'helo: ' + action, 'helo', action)
@@ -190,6 +190,8 @@ def wait_for(side, sender, count):
 # Where we mean to differ: {case: (what is not compared, why)}.
 DIFFERENT = {'late %s: BCC copy@example.test' % table: ('got', 'asked again at each RCPT: Postfix sends as many copies, we send one')
              for table in LISTS[:3]}
+DIFFERENT.update((name, ('heard', 'a reply line is 512 octets (RFC 5321 section 4.5.3.1.5): Postfix 3.7 means to cut it at 510, and does not'))
+                 for name in CASES if 'long long' in name)
 
 
 @pytest.mark.parametrize('name', CASES)

@@ -100,11 +100,31 @@ static void test_header(void **state)
 		assert_int_equal(access_header(bytes_of(bad[i]), &name, &value), -EINVAL);
 }
 
+static void test_cut(void **state)
+{
+	(void)state;
+	struct arena arena = { 0 };
+	struct buf text = { 0 };
+	struct access_action a;
+	buf_add_str(&text, "REJECT ");
+	while (text.n < 506)
+		buf_add_char(&text, 'x');
+	buf_add_str(&text, "\xc3\xb6\xc3\xb6");
+	access_parse(buf_bytes(&text), &arena, &a);
+	/* "554 5.7.1 ", 499 times x, and no half of a character */
+	assert_int_equal(strlen(a.reply.text), 499);
+	access_parse(bytes_first(buf_bytes(&text), 506), &arena, &a);
+	assert_int_equal(strlen(a.reply.text), 499);
+	buf_fini(&text);
+	arena_fini(&arena);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_actions),
 		cmocka_unit_test(test_header),
+		cmocka_unit_test(test_cut),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
