@@ -417,7 +417,8 @@ TASK_FN static void liar(void *arg)
 	end();
 }
 
-/* One that said so, and is restarted in mid-content as one that edits, has to keep its word: the one after it has begun with the message. */
+/* One that said so, and is restarted in mid-content as one that edits, has to keep its word: the one after it has begun with the message.
+ * shows: B13 */
 TASK_FN static void changes_its_mind(void *arg)
 {
 	(void)arg;

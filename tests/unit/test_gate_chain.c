@@ -239,7 +239,7 @@ TASK_FN static void order(void *arg)
 	end();
 }
 
-/* M33: a refusal at EHLO is for the session; the gates after it hear no more. */
+/* shows: M33: a refusal at EHLO is for the session; the gates after it hear no more. */
 TASK_FN static void lasting(void *arg)
 {
 	(void)arg;
@@ -258,7 +258,7 @@ TASK_FN static void lasting(void *arg)
 	end();
 }
 
-/* M35: nobody hears more of a discarded message; at CONNECT there is nothing to discard. */
+/* shows: M35: nobody hears more of a discarded message; at CONNECT there is nothing to discard. */
 TASK_FN static void discarded(void *arg)
 {
 	(void)arg;

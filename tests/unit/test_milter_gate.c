@@ -663,7 +663,7 @@ TASK_FN static void bad_reply_code(void *arg)
 	end();
 }
 
-/* M43: a silent filter costs the time configured, no more. */
+/* shows: M43: a silent filter costs the time configured, no more. */
 TASK_FN static void timeouts(void *arg)
 {
 	(void)arg;

@@ -127,6 +127,7 @@ static void test_sendmail(void **state)
 	assert_macros(c, 'T', NULL, "");
 }
 
+/* shows: M9 */
 static void test_corners(void **state)
 {
 	(void)state;

@@ -99,7 +99,8 @@ CONTENT_MACROS = EVERY + (' {mail_addr} {mail_mailer} {mail_host} {rcpt_addr} {r
                           ' {auth_type} {auth_authen} {auth_author}')
 NEVER = '{if_name} {if_addr} {auth_ssf} {msg_id} {nrcpts} r s'
 case('all macros at every stage', TWO_RCPTS + 'QUIT\n', 'M8', settings={'symlist.' + s: CONTENT_MACROS for s in SYMLIST})
-case('macros nobody has', MAIL, 'M9', settings={'symlist.' + s: NEVER for s in SYMLIST})
+case('macros nobody has', 'EHLO client.example.net\nXCLIENT LOGIN=someone\n' + MAIL.replace('Subject: one\n', 'Subject: one\nMessage-Id: <one@example.net>\n'), 'M9',
+     settings={'symlist.' + s: NEVER for s in SYMLIST})
 case('two recipients', TWO_RCPTS + 'QUIT\n', 'M7')
 case('two recipients, the first refused', ENVELOPE.replace('b@example.test', 'b@elsewhere.test') + NEXT.split('\n', 1)[1] + 'RCPT TO:<c@example.test>\n'
      + CONTENT + 'QUIT\n', 'M7')
@@ -331,6 +332,7 @@ case('first discards at eom', MAIL, 'M35', 'two', m0=['EOM -> discard'])
 case('second discards at eom', MAIL, 'M35', 'two', m1=['EOM -> discard'])
 edit('second sees what the first added', 'add "X-New: 1"', 'insert 0 "X-Top: 2"', setup='two', shows='M19')
 edit('second sees the new body', 'body "new\\r\\nbody\\r\\n"', setup='two', shows='M19')
+edit('line end added for the second', 'body "new body"', setup='two', shows='M19 M28')
 edit('second sees the header changed', 'change 1 "X-Twice: "', 'change 1 "SUBJECT: new"', setup='two', shows='M19 M26')
 case('second changes what the first added', ENVELOPE + CONTENT, 'M19 M26', 'three', m0=['EOM -> add "X-New: 1" ; continue'],
      m1=['EOM -> change 1 "X-New: 2" ; continue'])
