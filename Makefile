@@ -34,7 +34,7 @@ ifeq ($(filter deps clean distclean,$(MAKECMDGOALS)),)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 endif
-LIBS      = $(PKG_LIBS) -lconfuse -lldns -ldb-5.3 -lboost_context -lpthread
+LIBS      = $(PKG_LIBS) -lunistring -lconfuse -lldns -ldb-5.3 -lboost_context -lpthread
 
 CPPFLAGS += -D_GNU_SOURCE -DGATEPOST_VERSION='"$(VERSION)"' -I.
 CFLAGS_ALL := -std=gnu11 -g -fno-strict-aliasing -fno-omit-frame-pointer -MMD -MP $(PKG_CFLAGS)

@@ -109,16 +109,23 @@ void table_command_close(struct table_command *c)
 
 static bool read_use(struct table_command *c, const char *name)
 {
-	static const char *const uses[] = {
-		[TABLE_WHOLE] = "whole", [TABLE_ADDRESS] = "address", [TABLE_DOMAIN] = "domain", [TABLE_TRANSPORT] = "transport",
-		[TABLE_ALIAS] = "alias", [TABLE_ACCESS_ADDRESS] = "access-address", [TABLE_ACCESS_HOST] = "access-host",
+	static const struct {
+		const char *name;
+		enum table_use use;
+	} uses[] = {
+		{ "whole", TABLE_WHOLE }, { "address", TABLE_ADDRESS }, { "recipient", TABLE_RECIPIENT }, { "domain", TABLE_DOMAIN },
+		{ "transport", TABLE_TRANSPORT }, { "alias", TABLE_ALIAS }, { "access-address", TABLE_ACCESS_ADDRESS },
+		{ "access-host", TABLE_ACCESS_HOST },
 	};
 	for (size_t i = 0; i < COUNT_OF(uses); i++) {
-		c->use = (enum table_use)i;
-		if (strcmp(name, uses[i]) == 0)
+		c->use = uses[i].use;
+		if (strcmp(name, uses[i].name) == 0)
 			return true;
 	}
-	fprintf(stderr, "gatepost: --use %s: whole, address, domain, transport, alias, access-address and access-host are uses\n", name);
+	fprintf(stderr, "gatepost: --use %s: there are", name);
+	for (size_t i = 0; i < COUNT_OF(uses); i++)
+		fprintf(stderr, " %s", uses[i].name);
+	putc('\n', stderr);
 	return false;
 }
 

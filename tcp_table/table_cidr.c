@@ -77,8 +77,8 @@ static int cidr_pattern(struct bytes pattern, struct cidr_guard *ret, const char
 	struct bytes address, bits;
 	uint64_t n;
 
-	for (; bytes_starts(pattern, BYTES("!")); pattern = bytes_skip(pattern, 1))
-		ret->negated = !ret->negated;
+	for (; pattern.n && (*pattern.p == '!' || table_space(*pattern.p)); pattern = bytes_skip(pattern, 1))
+		ret->negated ^= *pattern.p == '!';
 	int r = cidr_unbracket(pattern, &address, &bits, ret_why);
 	if (r < 0)
 		return r;
@@ -180,6 +180,18 @@ static void cidr_if(struct cidr_loading *l, struct bytes pattern, struct bytes r
 	l->open = l->guard_count;
 }
 
+/* The pattern that *REST begins with: a word, and what negates it, between which there may be blanks. */
+static struct bytes cidr_word(struct bytes *rest)
+{
+	struct bytes line = *rest;
+	size_t n = 0;
+	while (n < line.n && (line.p[n] == '!' || table_space(line.p[n])))
+		n++;
+	*rest = bytes_skip(line, n);
+	struct bytes word = table_word(rest);
+	return bytes_first(line, n + word.n);
+}
+
 static void cidr_line(struct cidr_loading *l, struct bytes line)
 {
 	struct bytes rest;
@@ -187,11 +199,11 @@ static void cidr_line(struct cidr_loading *l, struct bytes line)
 	if (table_keyword(line, BYTES("endif"), &rest)) {
 		cidr_endif(l, rest);
 	} else if (table_keyword(line, BYTES("if"), &rest)) {
-		struct bytes pattern = table_word(&rest);
+		struct bytes pattern = cidr_word(&rest);
 		cidr_if(l, pattern, rest);
 	} else {
 		rest = line;
-		struct bytes pattern = table_word(&rest);
+		struct bytes pattern = cidr_word(&rest);
 		cidr_match(l, pattern, rest);
 	}
 }

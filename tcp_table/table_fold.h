@@ -4,7 +4,7 @@
 
 #include "lib/base/buf.h"
 
-/* Appends KEY in lower case. */
+/* Appends KEY in lower case; see table_fold.c for what is not ASCII. */
 void table_fold(struct bytes key, struct buf *to);
 
 #endif

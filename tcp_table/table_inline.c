@@ -34,7 +34,7 @@ static int inline_entry(struct inline_table *t, struct bytes entry, struct buf *
 	if (table_braced(entry))
 		entry = table_unbraced(entry);
 	struct bytes value = entry, key = table_trim(bytes_cut(&value, '='));
-	if (key.n == 0 || bytes_find(entry, '\0') >= 0) {
+	if ((key.n == 0 && !value.p) || bytes_find(entry, '\0') >= 0) {
 		buf_printf(err, "\"%.*s\" has no key", BYTES_ARG(whole));
 		return -EINVAL;
 	}

@@ -19,8 +19,7 @@ static int static_open(struct bytes spec, const struct table_options *o, void **
 			return -EINVAL;
 		}
 		value = table_trim(bytes_skip(bytes_first(value, value.n - 1), 1));
-	}
-	if (value.n == 0) {
+	} else if (value.n == 0) {
 		buf_add_str(err, "static: needs a value");
 		return -EINVAL;
 	}

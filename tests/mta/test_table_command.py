@@ -56,6 +56,7 @@ def test_get_from_stdin(text):
 def test_get_parts_of_keys(text):
     assert table('get', '--use', 'address', text, 'user+x@example.org').out == 'two  words\n'
     assert table('get', '--use', 'address', text, 'else@example.org').out == 'any\n'
+    assert table('get', '--use', 'recipient', 'inline:{user=1}', 'user+x@example.org').out == '1\n'
     said = table('get', '--use', 'anything', text, 'x')
     assert said.code == 64 and 'access-host' in said.err
 

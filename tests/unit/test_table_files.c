@@ -24,7 +24,8 @@ static void test_inline(void **state)
 	expect_refused("inline:{a=b", "needs the form");
 	expect_refused("inline:a=b", "needs the form");
 	expect_refused("inline:{a=b} {c=d}", "needs the form");
-	expect_refused("inline:{ a = b }", "has no key");
+	expect_refused("inline:{ a = b }", "has a '='");
+	expect_all(open_map("inline:{=b, c=d}"), (const struct pair[]){ { "c", "d" }, { "b", NULL } }, 2);
 	expect_refused("inline:{a=b c}", "no '='");
 	expect_refused("inline:{a, c=d}", "has a '='");
 }
