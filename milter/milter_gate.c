@@ -173,11 +173,6 @@ int milter_gate_finish(struct milter *m, struct gate_call *call, const struct mi
 
 /* ---- verdicts ---- */
 
-static struct arena *milter_gate_arena(const struct gate_call *call)
-{
-	return call->txn ? call->txn->arena : call->session->arena;
-}
-
 /* A refusal at CONNECT or HELO is for the session: the runner keeps it, the filter hears no more (M32, M33). */
 static void milter_gate_end_session(struct milter *m)
 {
@@ -188,7 +183,7 @@ static void milter_gate_end_session(struct milter *m)
 static int milter_gate_reply_code(struct milter *m, struct gate_call *call, const struct milter_reply *reply)
 {
 	struct gate_verdict *v = &call->verdict;
-	if (milter_codec_reply_text(reply->text[0], milter_gate_arena(call), &v->reply) < 0) {
+	if (milter_codec_reply_text(reply->text[0], gate_call_arena(call), &v->reply) < 0) {
 		call->misconfigured = true;
 		return milter_gate_protocol_error(m, "its reply text is no 4xx or 5xx reply");
 	}
@@ -472,7 +467,7 @@ TASK_FN static int milter_gate_run(struct gate_call *call, bool arriving)
 	if (milter_pool_was_dead(&m->client, r))
 		return -ESTALE;
 	call->fault = m->client.fault;
-	call->fault_text = arena_str(milter_gate_arena(call), bytes_of(m->client.why));
+	call->fault_text = arena_str(gate_call_arena(call), bytes_of(m->client.why));
 	milter_gate_log_fault(call);
 	milter_gate_tap_fault(m, call);
 	milter_client_close(&m->client);

@@ -60,11 +60,7 @@ static void access_log(const struct gate_call *call, const struct access_action 
 		return;
 	log_begin(&l, note->level, "access");
 	log_str(&l, "table", call->gate->name);
-	log_str(&l, "stage", gate_stage_name(call->stage));
-	log_bytes(&l, "action", a->word);
-	if (a->text.n)
-		log_bytes(&l, "text", a->text);
-	log_str(&l, "msg", note->text);
+	access_note_put(&l, call, a, note);
 	log_end(&l);
 }
 
@@ -72,7 +68,7 @@ static void access_log(const struct gate_call *call, const struct access_action 
 TASK_FN static int access_event(struct gate_call *call)
 {
 	const struct access_use *use = call->context;
-	struct arena *arena = call->txn ? call->txn->arena : call->session->arena;
+	struct arena *arena = gate_call_arena(call);
 	struct access_action a;
 	struct access_note note;
 	if (call->txn && call->txn->sender.smtputf8 && !bytes_utf8(call->line)) {

@@ -97,11 +97,6 @@ TASK_FN static void policyd_close(void *context, bool quit)
 
 /* ---- what an answer does ---- */
 
-static struct arena *policyd_arena(const struct gate_call *call)
-{
-	return call->txn ? call->txn->arena : call->session->arena;
-}
-
 static void policyd_log(const struct gate_call *call, const struct access_action *a, const struct access_note *note)
 {
 	struct log_line l;
@@ -109,11 +104,7 @@ static void policyd_log(const struct gate_call *call, const struct access_action
 		return;
 	log_begin(&l, note->level, "policy");
 	log_str(&l, "gate", call->gate->name);
-	log_str(&l, "stage", gate_stage_name(call->stage));
-	log_bytes(&l, "action", a->word);
-	if (a->text.n)
-		log_bytes(&l, "text", a->text);
-	log_str(&l, "msg", note->text);
+	access_note_put(&l, call, a, note);
 	log_end(&l);
 }
 
@@ -134,7 +125,7 @@ static int policyd_fail(struct gate_call *call, int r, struct policyd_failure f)
 	if (r == -ETIMEDOUT && deadline_left() <= 0)
 		return r;
 	call->fault = f.fault;
-	call->fault_text = arena_str(policyd_arena(call), bytes_of(f.why));
+	call->fault_text = arena_str(gate_call_arena(call), bytes_of(f.why));
 	return r;
 }
 
@@ -167,13 +158,13 @@ static int policyd_answer(struct gate_call *call, struct bytes text, bool again)
 
 	if (utf8 && !bytes_utf8(text))
 		return policyd_fail(call, -EPROTO, (struct policyd_failure){ GATE_FAULT_PROTOCOL, "the action is not UTF-8" });
-	text = arena_bytes(policyd_arena(call), text);
+	text = arena_bytes(gate_call_arena(call), text);
 	call->verdict.answer = text.p;
-	access_parse(text, policyd_arena(call), &a);
+	access_parse(text, gate_call_arena(call), &a);
 	if (again && access_once(&a))
 		return 0;
 	if (config->postfix)
-		access_wrap(&a, call, ACCESS_BY_STAGE, policyd_arena(call));
+		access_wrap(&a, call, ACCESS_BY_STAGE, gate_call_arena(call));
 	int r = access_apply(call, &a, &note);
 	policyd_log(call, &a, &note);
 	return r < 0 ? policyd_fail(call, r, (struct policyd_failure){ GATE_FAULT_EDIT, strerror(-r) }) : 0;

@@ -55,6 +55,8 @@ struct access_note {
 };
 /* Does to CALL what A says.  0, or the -errno of an edit: GATE_FAULT_EDIT. */
 int access_apply(struct gate_call *call, const struct access_action *a, struct access_note *ret_note) __attribute__((warn_unused_result));
+/* Stage, action, its text and the note, in a line that the asker has begun and ends. */
+void access_note_put(struct log_line *l, const struct gate_call *call, const struct access_action *a, const struct access_note *note);
 /* Done once to a message, however often it is said: what changes it and what is only logged. */
 bool access_once(const struct access_action *a);
 

@@ -107,7 +107,16 @@ int access_apply(struct gate_call *call, const struct access_action *a, struct a
 		return 0;
 	case ACCESS_UNKNOWN:
 		access_refuse(call, a);
-		return access_warn(note, access_hint(a->word, call->txn ? call->txn->arena : call->session->arena));
+		return access_warn(note, access_hint(a->word, gate_call_arena(call)));
 	}
 	return -EPROTO;
+}
+
+void access_note_put(struct log_line *l, const struct gate_call *call, const struct access_action *a, const struct access_note *note)
+{
+	log_str(l, "stage", gate_stage_name(call->stage));
+	log_bytes(l, "action", a->word);
+	if (a->text.n)
+		log_bytes(l, "text", a->text);
+	log_str(l, "msg", note->text);
 }

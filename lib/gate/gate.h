@@ -102,6 +102,9 @@ struct gate_call {
 	bool body_replaced;
 };
 
+/* What an answer says lives as long as the transaction, or before there is one, the session. */
+static inline struct arena *gate_call_arena(const struct gate_call *call) { return call->txn ? call->txn->arena : call->session->arena; }
+
 /* Every method but open and close may be NULL: "go on".  0, or -errno with call->fault set.  -ECANCELED passes through untouched: the
  * session is ending.  -ESTALE: the gate found, before it said anything, that what it was told before is lost (its peer hung
  * up meanwhile): it is opened anew, told what it missed, and asked once more. */

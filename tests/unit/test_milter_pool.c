@@ -206,7 +206,7 @@ TASK_FN static void reuse_terms(void *arg)
 	session_begin();
 	session_end();
 	assert_told("");
-	/* What it asks for now holds for the next session. */
+	/* What it asks for this time holds for the next session. */
 	fake.symbols = BYTES("\0\0\0\2{mail_addr}\0");
 	assert_int_equal(session(), GATE_CONTINUE);
 	assert_told(HELLO MESSAGE " K O");
