@@ -6,13 +6,13 @@ import re
 import pytest
 
 from gp.actors import Milter
-from gp.beside import Ours, equal, say, stuffed, subfolder
+from gp.beside import DATE, Ours, equal, say, stuffed, subfolder
 from gp.fixtures import Fixture
 from gp.signed import record, verifies
 from gp.smtp import Smtp
 
 ELSEWHERE = '192.0.2.7'
-PLAIN = b'From: a@example.test\r\nTo: b@example.test\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-Id: <1@example.test>\r\n'
+PLAIN = ('From: a@example.test\r\nTo: b@example.test\r\nDate: ' + DATE + '\r\nMessage-Id: <1@example.test>\r\n').encode()
 # What canonicalization is about, and what a host might think it should put right.
 ODD = {
     'plain': PLAIN + b'Subject: x\r\n\r\nbody\r\n',

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from gp.beside import Ours, equal, fields, say, subfolder
+from gp.beside import DATE, Ours, equal, fields, say, subfolder
 from gp.fixtures import Fixture
 from gp.smtp import Smtp
 
@@ -20,8 +20,8 @@ _dmarc TXT "v=DMARC1; p=none"
 
 
 def mail(domain, subject='x'):
-    return ('From: a@%s\r\nTo: b@example.test\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-Id: <%s@%s>\r\nSubject: %s\r\n\r\nbody\r\n' % (
-        domain, subject, domain, subject)).encode()
+    return ('From: a@%s\r\nTo: b@example.test\r\nDate: %s\r\nMessage-Id: <%s@%s>\r\nSubject: %s\r\n\r\nbody\r\n' % (
+        domain, DATE, subject, domain, subject)).encode()
 
 
 @pytest.fixture(scope='module')

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from gp.actors import Hop
+from gp.beside import DATE
 from gp.fixtures import Dovecot, Fixture
 from gp.server import Gatepost, free_port
 
@@ -52,7 +53,7 @@ def road(folder):
 
 def test_greylisted_then_filtered_then_in_the_mailbox(road):
     server, dovecot, port, _ = road
-    text = 'From: a@example.net\nTo: alice@example.org\nSubject: hello\nMessage-Id: <1@example.net>\nDate: Sun, 22 Nov 2026 10:00:00 +0000\n\nA plain text.\n'
+    text = 'From: a@example.net\nTo: alice@example.org\nSubject: hello\nMessage-Id: <1@example.net>\nDate: ' + DATE + '\n\nA plain text.\n'
     with smtplib.SMTP('127.0.0.1', port, timeout=30) as c:
         c.ehlo('client.example.net')
         c.mail('a@example.net')

@@ -13,6 +13,7 @@ import threading
 import pytest
 
 from gp.actors import Hop
+from gp.beside import message
 from gp.fixtures import Fixture
 from gp.server import Gatepost, free_port, wait_for
 from gp.smtp import Smtp
@@ -107,8 +108,7 @@ stage "rcpt" { if envelope :domain "to" "example.test" { deliver "hop"; } }
     def session(self, n, code=250):
         with Smtp(self.port) as c:
             c.cmd('EHLO client.example.net', 250)
-            c.mail('a@example.test', ['b@example.test'], b'From: a@example.test\r\nTo: b@example.test\r\nMessage-Id: <%d@example.test>\r\n'
-                   b'Date: Sun, 22 Nov 2026 10:00:00 +0000\r\nSubject: number %d\r\n\r\nText.\r\n' % (n, n), code)
+            c.mail('a@example.test', ['b@example.test'], message('number %d' % n, 'Text.\n'), code)
             c.cmd('QUIT', 221)
 
 

@@ -34,7 +34,8 @@ class Gone(Exception):
 class Actor:
     def __init__(self, name, folder, kind='unix'):
         self.name, self.rules, self.settings = name, [], {}
-        self.events, self.seen, self.changed, self.answers = [], 0, threading.Condition(), []
+        self.events, self.seen, self.changed = [], 0, threading.Condition()
+        self.answers, self.waits = [], 0        # of events under `wait`: the first answer is the first one's, whoever reads it first
         self.connections = 0
         if kind == 'unix':
             self.listener = socket.socket(socket.AF_UNIX)
@@ -81,7 +82,7 @@ class Actor:
         assert not bad, '%s: was told %r' % (self.name, bad)
 
     def answer(self, actions):
-        """What an event under `wait` is answered."""
+        """What the next event under `wait` is answered that has no answer yet, in the order in which they came."""
         with self.changed:
             self.answers.append([a.strip() for a in actions.split(' ; ')])
             self.changed.notify_all()
@@ -105,7 +106,6 @@ class Actor:
     def close(self):
         self.stop_listening()
         with self.changed:
-            self.answers.append(['close'])
             self.changed.notify_all()
         self.drop()
 
@@ -159,11 +159,7 @@ class Actor:
                     pass
                 raise Gone
             if word == 'wait':
-                with self.changed:
-                    while not self.answers:
-                        self.changed.wait(PATIENCE)
-                    todo = self.answers.pop(0)
-                self.perform(c, todo)
+                self.perform(c, self.wait())
             elif word == 'raw':
                 c.sendall(bytes.fromhex(rest))
             elif word == 'text':
@@ -173,6 +169,14 @@ class Actor:
                     c.sendall(unescape(rest.strip('"')) * 64)
             elif word != 'silent':
                 self.reply(c, word, rest)
+
+    def wait(self):
+        """What the dialogue answers to this event: nobody else's answer, though others may wait as well."""
+        with self.changed:
+            turn = self.waits
+            self.waits += 1
+            self.changed.wait_for(lambda: len(self.answers) > turn or self.closed)
+            return self.answers[turn] if len(self.answers) > turn else ['close']
 
     def handle(self, c):
         raise NotImplementedError

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import tempfile
+from email.utils import formatdate
 
 import pytest
 
@@ -14,7 +15,8 @@ from .server import BINARY, PATIENCE, Gatepost, free_port, wait_for
 from .smtp import Smtp
 
 GTUBE = 'XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X'
-HEAD = 'From: a@example.test\nTo: b@example.test\nDate: Sun, 22 Nov 2026 10:00:00 +0000\nMessage-Id: <%s@example.test>\n'
+DATE = formatdate()                         # filters hold an old one, or one to come, against a message
+HEAD = 'From: a@example.test\nTo: b@example.test\nDate: ' + DATE + '\nMessage-Id: <%s@example.test>\n'
 
 
 def message(subject, body='Some text.\n'):

@@ -25,7 +25,7 @@ class Fixture:
     def __init__(self, name, folder, kind=None, **env):
         self.script = os.path.join(TOP, 'tests/fixtures', name + '.sh')
         self.folder = os.path.join(str(folder), name)
-        self.kind, self.env = kind, dict(os.environ, **{k: str(v) for k, v in env.items()})
+        self.kind, self.env, self.killed = kind, dict(os.environ, **{k: str(v) for k, v in env.items()}), set()
 
     def __enter__(self):
         done = subprocess.run(['sh', self.script, 'start', self.folder] + ([self.kind] if self.kind else []), env=self.env, text=True,
@@ -39,14 +39,26 @@ class Fixture:
     def __getitem__(self, name):
         return self.endpoints[name]
 
+    def pid(self, name):
+        with open('%s/%s.pid' % (self.folder, name)) as f:
+            return int(f.read())
+
     def kill(self, name):
         """One of its daemons dies, as from a fault of its own: it answers nothing more."""
-        with open('%s/%s.pid' % (self.folder, name)) as f:
-            pid = int(f.read())
+        pid = self.pid(name)
+        self.killed.add(name)
         os.killpg(pid, signal.SIGKILL)
         wait_for(lambda: not alive(pid), 'the end of ' + name)
 
     def __exit__(self, *_):
+        names = [n[:-4] for n in os.listdir(self.folder) if n.endswith('.log') and os.path.exists('%s/%s.pid' % (self.folder, n[:-4]))]
+        dead = [n for n in names if n not in self.killed and not alive(self.pid(n))]
+        self.stop()
+        for name in dead:
+            with open('%s/%s.log' % (self.folder, name), errors='replace') as f:
+                raise AssertionError('%s ended by itself: %s' % (name, f.read()[-4000:]))
+
+    def stop(self):
         subprocess.run(['sh', self.script, 'stop', self.folder], env=self.env, timeout=60, check=True, stdout=subprocess.DEVNULL)
 
 

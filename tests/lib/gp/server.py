@@ -28,12 +28,14 @@ def reserve(kind, first, last, step=1):
 
 
 def free_port(host='127.0.0.1'):
-    """A port nobody has, below those the kernel gives to outgoing connections."""
+    """A port nobody has, for TCP and UDP, below those the kernel gives to outgoing connections."""
+    family = socket.AF_INET6 if ':' in host else socket.AF_INET
     for _ in range(1000):
         port = reserve('port', 12000, 21999)
-        with socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET) as s:
+        with socket.socket(family) as tcp, socket.socket(family, socket.SOCK_DGRAM) as udp:
             try:
-                s.bind((host, port))
+                tcp.bind((host, port))
+                udp.bind((host, port))
                 return port
             except OSError:
                 continue
