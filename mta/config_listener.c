@@ -14,7 +14,7 @@
 
 cfg_opt_t config_listener_settings[] = {
 	READER_LIST("address"), READER_VALUE("script"), READER_VALUE("protocol"), READER_VALUE("tls"), READER_LIST("xclient"),
-	READER_VALUE("banner"), READER_VALUE("client_names"), READER_VALUE("bare_newline"),
+	READER_VALUE("banner"), READER_VALUE("client_names"), READER_VALUE("vrfy"), READER_VALUE("bare_newline"),
 	READER_VALUE("size_max"), READER_VALUE("header_max"), READER_VALUE("memory_max"), READER_VALUE("line_max"),
 	READER_VALUE("rcpt_max"), READER_VALUE("hops_max"), READER_VALUE("soft_errors"), READER_VALUE("hard_errors"),
 	READER_VALUE("junk_max"), READER_VALUE("data_rate_min"),
@@ -140,6 +140,8 @@ static void read_server(struct reader *r, cfg_t *s, const struct config *c, stru
 	if (banner)
 		m->banner = banner;
 	m->client_names = reader_bool(r, s, "client_names", m->client_names);
+	static const char *const vrfy[] = { "any", "ask", "refuse", NULL };
+	m->vrfy = (enum smtpd_vrfy_mode)reader_word(r, s, "vrfy", vrfy, m->vrfy);
 	read_xclient(r, s, m);
 	read_limits(r, s, m);
 }

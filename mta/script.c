@@ -48,12 +48,18 @@ static void log_failure(const struct script_run *s, struct bytes why)
 	log_end(&l);
 }
 
+/* Whether an address can be sent to is for the block to say that would have its mail. */
+static enum gate_stage section_of(enum gate_stage stage)
+{
+	return stage == GATE_VRFY ? GATE_RCPT : stage;
+}
+
 TASK_FN int script_run_block(struct script_run *s, const struct sieve_node *const *skip, unsigned skip_count)
 {
 	struct smtpd_stage *io = s->io;
 	struct sieve_run_params p = {
 		.script = s->script->sieve,
-		.section = io->stage,
+		.section = section_of(io->stage),
 		.host_run = s,
 		.mail = io->txn ? io->txn->mail : NULL,
 		.arena = io->txn ? io->txn->arena : io->session->arena,
@@ -75,9 +81,10 @@ TASK_FN int script_run_block(struct script_run *s, const struct sieve_node *cons
 TASK_FN int script_run_stage(const struct script *script, const struct script_world *world, struct smtpd_stage *io)
 {
 	struct script_run s = { .script = script, .world = world, .io = io };
-	if (io->stage >= SCRIPT_STAGES || !sieve_has_section(script->sieve, io->stage))
+	enum gate_stage section = section_of(io->stage);
+	if (section >= SCRIPT_STAGES || !sieve_has_section(script->sieve, section))
 		return 0;
-	return io->stage == GATE_RCPT ? script_route_run(&s) : script_run_block(&s, NULL, 0);
+	return section == GATE_RCPT ? script_route_run(&s) : script_run_block(&s, NULL, 0);
 }
 
 TASK_FN static int stage(const void *script, struct smtpd_stage *io)

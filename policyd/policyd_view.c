@@ -108,20 +108,8 @@ static void policyd_view_txn(struct policyd_request *r, const struct gate_call *
 	r->queue_id = t->rcpt_count ? t->id : NULL;
 	r->size = call->stage == GATE_MESSAGE ? mail_received_size(t->mail) : t->sender.size;
 	r->recipient_count = content ? t->rcpt_count : 0;
-	if (call->stage == GATE_RCPT)
-		r->recipient = &call->rcpt->path.address;
-	else if (content)
+	if (content)
 		r->recipient = policyd_view_only_rcpt(t);
-}
-
-/* VRFY <a@b>, VRFY a@b, or just a word. */
-static void policyd_view_vrfy(struct policyd_view *v, struct bytes argument)
-{
-	if (bytes_starts(argument, BYTES("<")) && bytes_ends(argument, BYTES(">")))
-		argument = bytes_skip(bytes_first(argument, argument.n - 1), 1);
-	if (smtp_address_parse(argument, &v->arena, &v->verified) < 0)
-		v->verified = (struct smtp_address){ .address = argument, .local = argument };
-	v->request.recipient = &v->verified;
 }
 
 int policyd_view_render(struct policyd_view *v, const struct gate_call *call)
@@ -137,8 +125,8 @@ int policyd_view_render(struct policyd_view *v, const struct gate_call *call)
 	policyd_view_helo(v, call);
 	if (call->txn)
 		policyd_view_txn(r, call);
-	if (call->stage == GATE_VRFY)
-		policyd_view_vrfy(v, call->line);
+	if (call->rcpt)
+		r->recipient = &call->rcpt->path.address;
 	return 0;
 }
 

@@ -10,7 +10,6 @@
 /* What must live as long as the request does. */
 struct policyd_view {
 	struct policyd_request request;
-	struct smtp_address verified;           /* VRFY's argument */
 	struct buf helo;
 	struct arena arena;
 };

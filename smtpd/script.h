@@ -6,14 +6,14 @@
 
 #include "lib/gate/chain.h"
 
-/* One stage of one session.  At RCPT the script sets rcpt->targets (none: relay denied), rcpt->class, or txn->discarded...; at CONNECT it
+/* One stage of one session.  VRFY is RCPT for a transaction that nothing becomes of: the same is asked, and nothing is remembered.  At RCPT the script sets rcpt->targets (none: relay denied), rcpt->class, or txn->discarded...; at CONNECT it
  * attaches gates to CHAIN; at MESSAGE it edits txn->mail. */
 struct smtpd_stage {
 	enum gate_stage stage;
 	struct gate_session *session;
 	struct chain *chain;
 	struct gate_txn *txn;           /* NULL before MAIL */
-	struct gate_rcpt *rcpt;         /* RCPT */
+	struct gate_rcpt *rcpt;         /* RCPT, VRFY */
 	const struct smtp_reply *result;        /* RESULT: what the client was told */
 	void **session_state;           /* the script's own, kept for the session: freed through ops->session_end */
 

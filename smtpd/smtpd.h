@@ -13,6 +13,8 @@
 #include "smtpd/script.h"
 
 enum smtpd_tls { SMTPD_TLS_NONE, SMTPD_TLS_OFFER, SMTPD_TLS_REQUIRE };
+/* What VRFY is answered: 252 to everybody; what RCPT would be; that it is disabled. */
+enum smtpd_vrfy_mode { SMTPD_VRFY_ANY, SMTPD_VRFY_ASK, SMTPD_VRFY_REFUSE };
 
 /* One listener.  Constant while sessions use it.  smtpd_config_defaults() gives an all-zero one its defaults; the first group has none. */
 struct smtpd_config {
@@ -29,6 +31,7 @@ struct smtpd_config {
 	const struct net_cidr *xclient; /* clients that may use XCLIENT */
 	unsigned xclient_count;
 	bool client_names;              /* look the client's name up; default true */
+	enum smtpd_vrfy_mode vrfy;      /* REFUSE: [disable_vrfy_command] */
 
 	/* limits; in brackets the Postfix parameter with the same meaning */
 	enum smtp_bare bare_newline;    /* [smtpd_forbid_bare_newline] default SMTP_BARE_REJECT */

@@ -81,7 +81,8 @@ static void ehlo_keywords(const struct smtpd_session *s, struct buf *to)
 	buf_add_str(to, "\nPIPELINING\nSIZE");
 	if (config->size_max)
 		buf_printf(to, " %" PRIu64, config->size_max);
-	buf_add_str(to, "\nVRFY");
+	if (config->vrfy != SMTPD_VRFY_REFUSE)
+		buf_add_str(to, "\nVRFY");
 	if (config->tls && config->tls_mode != SMTPD_TLS_NONE && !s->view.tls)
 		buf_add_str(to, "\nSTARTTLS");
 	if (s->xclient)

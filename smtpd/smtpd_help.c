@@ -4,8 +4,7 @@
 int smtpd_help(struct smtpd_session *s, struct bytes arg)
 {
 	(void)arg;
-	smtpd_say(s, 214, "2.0.0",
-	    s->config->lmtp ? "LHLO MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS HELP QUIT"
-			    : "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS HELP QUIT");
+	smtpd_sayf(s, 214, "2.0.0", "%s MAIL RCPT DATA BDAT RSET NOOP%s STARTTLS HELP QUIT", s->config->lmtp ? "LHLO" : "EHLO HELO",
+	    s->config->vrfy == SMTPD_VRFY_REFUSE ? "" : " VRFY");
 	return 0;
 }

@@ -69,9 +69,8 @@ TASK_FN static int rcpt_verify(struct smtpd_session *s, struct gate_rcpt *rcpt)
 	return 0;
 }
 
-/* The script says where mail for this recipient goes, or refuses it; a recipient without a destination is relayed for
- * nobody. */
-TASK_FN static int rcpt_route(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *v)
+/* A recipient without a destination is relayed for nobody. */
+TASK_FN int smtpd_rcpt_route(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *v)
 {
 	struct gate_rcpt *rcpt = q->rcpt;
 	struct gate_txn *t = &s->txn->view;
@@ -106,7 +105,7 @@ TASK_FN static int rcpt_decide(struct smtpd_session *s, const struct smtpd_quest
 	smtpd_stage_begin(s, GATE_RCPT);
 	rcpt->refused_by = rcpt->refused.code ? GATE_REFUSED_BY_PROTOCOL : GATE_REFUSED_BY_SCRIPT;
 	if (!rcpt->refused.code && !t->discarded)
-		r = rcpt_route(s, q, v);
+		r = smtpd_rcpt_route(s, q, v);
 	if (r < 0 || t->discarded || rcpt->result.code)
 		return r;
 	/* Also of a refused recipient: filters may want to know. */

@@ -84,9 +84,9 @@ void smtpd_sayf(struct smtpd_session *s, unsigned code, const char *enhanced, co
 
 struct smtpd_question {
 	enum gate_stage stage;
-	struct gate_rcpt *rcpt;         /* RCPT */
+	struct gate_rcpt *rcpt;         /* RCPT, VRFY */
 	const struct smtp_reply *result;        /* RESULT */
-	struct bytes line;              /* UNKNOWN, VRFY */
+	struct bytes line;              /* UNKNOWN */
 };
 /* The script, then the gates, then what they left for the end of the stage (DEFER_IF_PERMIT). Discarding is noted in
  * the transaction. */
@@ -114,6 +114,12 @@ TASK_FN void smtpd_txn_end(struct smtpd_session *s, bool committed);
 void smtpd_txn_free(struct smtpd_txn **t);
 void smtpd_txn_accept_rcpt(struct smtpd_txn *t, struct gate_rcpt *rcpt);
 struct delivery_params smtpd_txn_delivery(const struct smtpd_session *s, struct smtpd_txn *t);
+
+/* ---- smtpd_rcpt.c ---- */
+
+/* At RCPT and VRFY: the script says where mail for this recipient goes, or refuses it, and next hops are asked that it wants asked.  A refusal ends up
+ * in q->rcpt->refused. */
+TASK_FN int smtpd_rcpt_route(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *v) __attribute__((warn_unused_result));
 
 /* ---- smtpd_content.c: between DATA (BDAT) and the message ---- */
 

@@ -7,11 +7,11 @@
 
 static const struct gate_verdict go_on = { .action = GATE_CONTINUE };
 
-/* `accept` ends the checks of a message or a session. Where mail goes is not a check: RCPT is asked all the same, and
+/* `accept` ends the checks of a message or a session. Where mail goes is not a check: RCPT is asked all the same (VRFY, too), and
  * so is RESULT, which decides nothing. */
 static bool stage_waived(const struct smtpd_session *s, enum gate_stage stage)
 {
-	if (stage == GATE_RCPT || stage == GATE_RESULT)
+	if (stage == GATE_RCPT || stage == GATE_VRFY || stage == GATE_RESULT)
 		return false;
 	return s->accepted || (s->txn && (s->txn->accepted || s->txn->view.discarded));
 }
@@ -56,7 +56,7 @@ int smtpd_stage_script(struct smtpd_session *s, const struct smtpd_question *q, 
 		io.verdict.action = GATE_TEMPFAIL;
 		io.verdict.reply = SMTP_REPLY(451, "4.3.5", "Server configuration problem");
 	}
-	s->accepted |= io.accept_session;
+	s->accepted |= io.accept_session && q->stage != GATE_VRFY;
 	if (s->txn)
 		s->txn->accepted |= io.accept_message;
 	*ret = io.verdict;
@@ -95,7 +95,7 @@ void smtpd_stage_settle(struct smtpd_session *s, enum gate_stage stage, struct g
 	if (v->action == GATE_DISCARD)
 		t->discarded = true;
 	smtpd_stage_soften(s, v);
-	bool settles = stage == GATE_RCPT || stage == GATE_DATA || stage == GATE_MESSAGE;
+	bool settles = stage == GATE_RCPT || stage == GATE_VRFY || stage == GATE_DATA || stage == GATE_MESSAGE;
 	if (settles && v->action == GATE_CONTINUE && t->defer_if_permit.code && !t->discarded) {
 		v->action = GATE_TEMPFAIL;
 		v->reply = t->defer_if_permit;

@@ -36,8 +36,8 @@ const struct gate *chain_gate(const struct chain *c, unsigned i);
 
 struct chain_args {
 	struct gate_txn *txn;           /* NULL before MAIL */
-	struct gate_rcpt *rcpt;         /* RCPT: not yet in txn->rcpts */
-	struct bytes line;              /* UNKNOWN, VRFY */
+	struct gate_rcpt *rcpt;         /* RCPT, VRFY: not yet in txn->rcpts */
+	struct bytes line;              /* UNKNOWN */
 };
 /* Asks all attached gates in order.  The first verdict that is not CONTINUE ends this event for those after it, but for a hold and for faults:
  * those let the rest go on and are merged at the end: a verdict outranks a fault.  At RCPT with rcpt->refused set only gates that want refusals

@@ -83,9 +83,9 @@ struct gate_call {
 	enum gate_stage stage;
 	const struct gate_session *session;
 	struct gate_txn *txn;           /* read only for gates; NULL before MAIL */
-	const struct gate_rcpt *rcpt;   /* at RCPT */
+	const struct gate_rcpt *rcpt;   /* at RCPT and VRFY */
 	bool accepted_before;           /* at RCPT: false when rcpt->refused tells why it was refused */
-	struct bytes line;              /* at UNKNOWN: the command line; at VRFY: its argument */
+	struct bytes line;              /* at UNKNOWN: the command line */
 
 	/* answer */
 	struct gate_verdict verdict;

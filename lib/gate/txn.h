@@ -14,7 +14,8 @@
 #include "lib/smtp/command.h"
 #include "lib/smtp/reply.h"
 
-/* The points of a transaction at which scripts and gates are asked.  UNKNOWN and VRFY exist for gates only. */
+/* The points of a transaction at which scripts and gates are asked.  UNKNOWN exists for gates only;
+ * at VRFY scripts are asked as at RCPT, and of gates those alone that the script asks. */
 enum gate_stage {
 	GATE_CONNECT, GATE_EHLO, GATE_AUTH, GATE_MAIL, GATE_RCPT, GATE_DATA, GATE_MESSAGE, GATE_RESULT, GATE_UNKNOWN, GATE_VRFY,
 	GATE_STAGES

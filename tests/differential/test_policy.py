@@ -65,6 +65,14 @@ CASES.update({
     'reject at end of data': case(MAIL, 'all', ['END-OF-MESSAGE -> 550 5.7.9 no']),
     'prepend for two': case(ENVELOPE + 'RCPT TO:<c@example.test>\n' + CONTENT, rules=['RCPT -> PREPEND X-P: for all']),
     'second action ignored': case(rules=['RCPT -> text "action=DUNNO\\naction=REJECT\\n\\n"']),
+    'vrfy': case('VRFY b@example.test\nEHLO client.example.net\n' + ''.join('VRFY %s\n' % a for a in (
+        'b@example.test', '<B@Example.Test>', '"q a"@example.test', 'b', 'x@other.test', '<@h1:b@example.test>', 'b@example.test SMTPUTF8', 'Full Name',
+        'b@', '<b@example.test> x', '')) + 'QUIT\n'),
+    'vrfy in a transaction': case('EHLO client.example.net\nMAIL FROM:<a@example.net> SIZE=77\nVRFY c@example.test\nRCPT TO:<b@example.test>\n'
+                                  'VRFY c@example.test\nRSET\nVRFY c@example.test\nQUIT\n', 'all'),
+    'vrfy refused': case('EHLO client.example.net\nVRFY c@example.test\nVRFY d@example.test\nVRFY e@example.test\nVRFY f@example.test\nQUIT\n',
+                         rules=['VRFY *recipient=c@* -> REJECT no', 'VRFY *recipient=d@* -> DEFER_IF_PERMIT wait', 'VRFY *recipient=e@* -> DISCARD',
+                                'VRFY *recipient=f@* -> HOLD']),
     'other attributes ignored': case(rules=['RCPT -> text "x=y\\naction=REJECT\\nz=1\\n\\n"']),
 })
 
@@ -100,7 +108,7 @@ workers = 1
 dns { enabled = false }
 policy p { socket = "%s" }
 next_hop hop { lmtp = "%s" }
-listener mx { address = {"127.0.0.1:%d"} script = "mx.sieve" xclient = {"127.0.0.0/8"} }
+listener mx { address = {"127.0.0.1:%d"} script = "mx.sieve" xclient = {"127.0.0.0/8"} vrfy = ask }
 ''' % (folder, self.policy.endpoint, self.hop.endpoint, self.port),
             'mx.sieve': 'require ["envelope", "vnd.gatepost.mta"];\n' + blocks}, allowed=['policy', 'gate=p', 'event=gate'])
         self.close = self.server.close

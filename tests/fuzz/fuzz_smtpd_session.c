@@ -74,7 +74,8 @@ static const struct next_hop *const hop_list[] = { &hop };
 static int script_stage(const void *script, struct smtpd_stage *io)
 {
 	(void)script;
-	if (io->stage != GATE_RCPT || bytes_find(io->rcpt->path.address.address, 'x') >= 0)
+	bool routes = io->stage == GATE_RCPT || io->stage == GATE_VRFY;
+	if (!routes || bytes_find(io->rcpt->path.address.address, 'x') >= 0)
 		return 0;
 	struct delivery_target *t = ARENA_NEW(io->txn->arena, struct delivery_target);
 	*t = (struct delivery_target){ .address = io->rcpt->path.address, .hops = hop_list, .hop_count = 1, .rcpt = io->rcpt };
@@ -138,6 +139,7 @@ static void config_init(struct smtpd_config *c, unsigned char choice)
 	c->header_max = choice & 8 ? 100 : 10000;
 	c->memory_max = choice & 16 ? 50 : 100000;
 	c->rcpt_max = choice & 32 ? 2 : 100;
+	c->vrfy = choice & 128 ? SMTPD_VRFY_ASK : SMTPD_VRFY_ANY;
 	c->error_delay = 0;
 }
 
