@@ -32,7 +32,7 @@ HOST, PORT, SINK, MILTER, POLICY = '127.0.0.1', PORTS + 25, PORTS + 90, PORTS + 
 # One process of the client or of a milter takes so many sessions: a process may have 20000 files, threads cost address space.
 PER_PROCESS = 5000
 
-# load: loadgen's options but for -c, the number of sessions. "per" names what is counted. alone: too large for the others.
+# load: loadgen's options but for -c, the number of sessions. "per" names what is counted (request: of a policy server, one for each RCPT). alone: too large for the others.
 # reader: the filters edit nothing; piece: ms they take for each 64 KB of the body.
 Scenario = collections.namedtuple('Scenario', 'text sessions load milters delay nagle unix policy tls per sink_delay alone reader piece')
 def scenario(text, sessions, load, milters=0, delay=0, nagle=False, unix=False, policy=False, tls=False,
@@ -56,6 +56,8 @@ SCENARIOS = {
     'f1000': scenario('1000 idle sessions', 1000, '-i 8', per='session'),
     'f5000': scenario('5000 idle sessions', 5000, '-i 12', per='session', alone=True),
     'ft5000': scenario('5000 idle sessions with TLS', 5000, '-i 12 -s', tls=True, per='session', alone=True),
+    'p1': scenario('policy server asked by one session, 500 recipients each', 1, '-e -r 500 -W 1 -T 5', policy=True, per='request'),
+    'p8': scenario('p1, 8 sessions', 8, '-e -r 500 -W 1 -T 5', policy=True, per='request'),
     'g': scenario('10000 connections, EHLO and QUIT, 50 at once', 50, '-x -m 10000 -w 90', per='connection'),
     'h': scenario('b with STARTTLS', 20, '-s -W 1 -T 5', milters=1, tls=True),
     'k': scenario('a with STARTTLS', 20, '-s -W 1 -T 5', tls=True),
@@ -338,7 +340,7 @@ def measure(name, key, features):
         sampler.join(60)
         st = sink_stats(stats)
 
-        n = {'message': st['unique'], 'connection': r['ok'], 'session': r['held']}[s.per]
+        n = {'message': st['unique'], 'session': r['held']}.get(s.per, r['ok'])
         cpu = [b - a for a, b in zip(cpu0, cpu1)]
         tool_cpu = tool1[0] - tool0[0]
         row.update(
@@ -436,6 +438,8 @@ def why_not(name, features, key, named):
     s = SCENARIOS[key]
     if s.alone and not named and name != 'gatepost':
         return 'too large'
+    if s.per == 'request' and 'policy' not in features:
+        return 'no policy servers'
     if s.milters and 'milter' not in features:
         return 'no milters'
     if s.tls and 'tls' not in features:
@@ -497,6 +501,8 @@ def table(files):
         if s.per == 'message':
             head += ['accepted/s', 'delivered/s', '% of direct', 'CPU s/1000', 'if alone/s', 'p50 ms', 'p99 ms']
             head += ['% of ideal', 'KB/session'] if slow_one else []
+        elif s.per == 'request':
+            head += ['requests/s', 'CPU s/1000', 'if alone/s', 'p50 ms', 'p99 ms']
         elif s.per == 'connection':
             head += ['connections/s', 'CPU s/1000', 'if alone/s', 'greeting p50 ms', 'p99 ms']
         else:
@@ -526,6 +532,8 @@ def table(files):
                          f('cpu_per_1000'), f('cpu_bound_rate'), f('p50'), f('p99')]
                 if slow_one:
                     line += [num(med(lambda r: 100 * r['rate'] / (s.sessions * 1000 / slow_one))), per_session]
+            elif s.per == 'request':
+                line += [f('rate'), f('cpu_per_1000'), f('cpu_bound_rate'), f('p50'), f('p99')]
             elif s.per == 'connection':
                 line += [f('rate'), f('cpu_per_1000'), f('cpu_bound_rate'), f('banner_p50'), f('banner_p99')]
             else:
@@ -565,6 +573,8 @@ def ratios(files):
             figures.append(('PSS KB/session', idle_kb))
         elif slow_one and not s.reader:
             figures += [('PSS KB/session', waiting_kb), ('% of ideal rate', lambda r: 100 * r['rate'] / (s.sessions * 1000 / slow_one))]
+        elif s.per == 'request':
+            figures += [('requests/s', lambda r: r['rate']), ('p50 ms', lambda r: r['p50']), ('p99 ms', lambda r: r['p99'])]
         elif s.per == 'message':
             figures += [('delivered/s', lambda r: r['delivered_rate']), ('p50 ms', lambda r: r['p50']), ('p99 ms', lambda r: r['p99'])]
         for what, get in figures:
