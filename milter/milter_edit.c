@@ -4,6 +4,7 @@
 #include "milter/milter_gate.h"
 
 #include "lib/base/assert.h"
+#include "lib/base/log.h"
 
 #include <errno.h>
 #include <libmilter/mfapi.h>
@@ -32,6 +33,16 @@ static int milter_edit_change(const struct milter *m, struct gate_call *call, co
 	return gate_edit_header_change(call, nth, name, reply->text[1], leading_space);
 }
 
+/* Postfix takes an empty recipient for nobody, and delivers to the others. */
+static int milter_edit_rcpt_add(struct gate_call *call, struct bytes address, struct bytes params)
+{
+	struct bytes inner = bytes_trim(address);
+	if (inner.n && !bytes_eq(inner, BYTES("<>")))
+		return gate_edit_rcpt_add(call, address, params);
+	log_notice("milter-edit", "milter %s: addrcpt names nobody", call->gate->name);
+	return 0;
+}
+
 static int milter_edit_note(struct milter *m, struct gate_call *call, const struct milter_reply *reply)
 {
 	bool leading_space = m->client.terms.protocol & SMFIP_HDR_LEADSPC;
@@ -49,7 +60,7 @@ static int milter_edit_note(struct milter *m, struct gate_call *call, const stru
 		return milter_edit_body(m, call, reply);
 	case SMFIR_ADDRCPT:
 	case SMFIR_ADDRCPT_PAR:
-		return gate_edit_rcpt_add(call, first, second);
+		return milter_edit_rcpt_add(call, first, second);
 	case SMFIR_DELRCPT:
 		return gate_edit_rcpt_delete(call, first);
 	case SMFIR_CHGFROM:
@@ -61,13 +72,13 @@ static int milter_edit_note(struct milter *m, struct gate_call *call, const stru
 	return 0;
 }
 
-static const char *milter_edit_why(int error)
+static const char *milter_edit_why(int error, const struct milter_reply *reply, struct arena *arena)
 {
 	switch (error) {
 	case -EPERM:
 		return "was not negotiated";
 	case -EINVAL:
-		return "makes no sense";
+		return arena_printf(arena, "makes no sense: \"%.*s\"", BYTES_ARG(bytes_first(reply->text[0], 100)));
 	case -EMSGSIZE:
 		return "is too much";
 	default:
@@ -85,6 +96,6 @@ int milter_edit(struct milter *m, struct gate_call *call, const struct milter_re
 	if (r >= 0)
 		return 0;
 	m->client.fault = GATE_FAULT_EDIT;
-	m->client.why = arena_printf(call->txn->arena, "%s %s", reply->kind->name, milter_edit_why(r));
+	m->client.why = arena_printf(call->txn->arena, "%s %s", reply->kind->name, milter_edit_why(r, reply, call->txn->arena));
 	return r;
 }

@@ -163,12 +163,22 @@ static int gate_edit_path(struct gate_call *c, enum smtp_verb verb, struct bytes
 	return smtp_path_parse(verb, kept, false, c->txn->arena, ret, &error);
 }
 
+/* A user without a domain is one of this host, as behind Postfix: another server would take him for one of its own. */
+static int gate_edit_address(struct gate_call *c, enum smtp_verb verb, struct bytes address, struct bytes params, struct smtp_path *ret)
+{
+	int r = gate_edit_path(c, verb, address, params, ret);
+	if (r < 0 || !ret->address.address.n || ret->address.domain.n)
+		return r;
+	const char *whole = arena_printf(c->txn->arena, "%.*s@%s", BYTES_ARG(ret->address.address), c->session->hostname);
+	return gate_edit_path(c, verb, bytes_of(whole), params, ret);
+}
+
 int gate_edit_rcpt_add(struct gate_call *c, struct bytes address, struct bytes params)
 {
 	struct smtp_path path;
 	int r = gate_edit_allowed(c, GATE_EDIT_RCPT_ADD, address.n + params.n);
 	if (r == 0)
-		r = gate_edit_path(c, SMTP_RCPT, address, params, &path);
+		r = gate_edit_address(c, SMTP_RCPT, address, params, &path);
 	if (r < 0)
 		return r;
 	if (path.address.address.n == 0)
@@ -194,7 +204,7 @@ int gate_edit_sender(struct gate_call *c, struct bytes address, struct bytes par
 	struct smtp_path path;
 	int r = gate_edit_allowed(c, GATE_EDIT_SENDER, address.n + params.n);
 	if (r == 0)
-		r = gate_edit_path(c, SMTP_MAIL, address, params, &path);
+		r = gate_edit_address(c, SMTP_MAIL, address, params, &path);
 	if (r < 0)
 		return r;
 	gate_edit_new(c, GATE_EDIT_SENDER)->path = path;

@@ -432,6 +432,12 @@ static int edits_wrongly(struct gate_call *call)
 	assert_int_equal(gate_edit_hold(call, BYTES("")), -EPERM);
 	assert_int_equal(gate_edit_body(call, BYTES("")), -EPERM);
 	assert_true(list_empty(&call->edits));
+	/* A user of this host. */
+	call->negotiated = ~0u;
+	assert_int_equal(gate_edit_rcpt_add(call, BYTES("<root>"), BYTES("NOTIFY=NEVER")), 0);
+	const struct gate_edit *root = LIST_FIRST(&call->edits, struct gate_edit, link);
+	assert_true(bytes_eq(root->path.address.address, bytes_of(arena_printf(call->txn->arena, "root@%s", call->session->hostname))));
+	assert_int_equal(root->path.notify, SMTP_NOTIFY_NEVER);
 	return 0;
 }
 
