@@ -6,7 +6,7 @@
  * REQUEST FORMAT
  *	name=value LF ... LF: one attribute a line, an empty line at the end.  The first is request=smtpd_access_policy.  The order of the others is
  *	not promised by the protocol, but servers exist that were written against what Postfix sends; so it is Postfix 3.12's.
- *	A value that is not known is empty; no attribute is left out.  Certificate names are xtext: a byte that is not
+ *	A value that is not known is empty (of clients and ports "unknown"); no attribute is left out.  Certificate names are xtext: a byte that is not
  *	graphic ASCII, or is '+', becomes +XX.
  *
  * REPLY FORMAT
@@ -58,7 +58,7 @@ static void policyd_put_port(struct buf *to, const char *name, unsigned port)
 	if (port)
 		policyd_put_number(to, name, port);
 	else
-		policyd_put(to, name, NULL);
+		policyd_put(to, name, "unknown");
 }
 
 /* Addresses go out as Postfix holds them: quotes and source route removed ("a b"@example.org is sent as a b@example.org). */

@@ -12,7 +12,7 @@ struct policyd_extra;
 struct policyd_request {
 	const char *protocol_state, *protocol_name;
 	const char *client_address, *client_name;
-	unsigned client_port;                   /* 0: not known, sent empty; so are the others called port */
+	unsigned client_port;                   /* 0: not known, sent as Postfix does; so are the others called port */
 	const char *reverse_client_name;
 	const char *server_address;
 	unsigned server_port;

@@ -4,10 +4,10 @@
  * What is known when, seen on Postfix 3.7:
  *	instance	from the moment MAIL was accepted, so not at MAIL itself; at VRFY only within a transaction
  *	queue_id	once a recipient was accepted, so not for the first one
- *	recipient	at RCPT and VRFY; at DATA and END-OF-MESSAGE when there is exactly one
+ *	recipient	at RCPT and VRFY; at DATA and END-OF-MESSAGE when there is exactly one; at an EHLO in the midst of a transaction the last one
  *	recipient_count	0 before DATA
  *	size		as declared, at END-OF-MESSAGE as received
- *	helo_name	in full at HELO and EHLO; later with '?' for what has a meaning in addresses
+ *	helo_name	in full at HELO and EHLO; later with '?' for what has a meaning in addresses; at CONNECT when XCLIENT told it
  */
 #include "policyd/policyd_view.h"
 
@@ -39,17 +39,11 @@ static const char *policyd_view_state(const struct gate_call *call)
 	}
 }
 
-/* Postfix changes the protocol only after it has accepted EHLO: the first EHLO is still asked about as SMTP. */
-static const char *policyd_view_protocol(const struct gate_call *call)
-{
-	enum gate_protocol protocol = call->session->protocol;
-	if (protocol == GATE_LMTP)
-		return "LMTP";
-	return call->stage == GATE_CONNECT || call->stage == GATE_EHLO || protocol == GATE_SMTP ? "SMTP" : "ESMTP";
-}
-
 static void policyd_view_session(struct policyd_request *r, const struct gate_session *s)
 {
+	/* Postfix changes the protocol only after it has accepted EHLO: the first EHLO is still asked about as SMTP. */
+	r->protocol_name = s->protocol == GATE_LMTP ? "LMTP" : s->esmtp ? "ESMTP" : "SMTP";
+	r->helo_name = s->helo;
 	r->client_address = s->client_ip;
 	r->client_name = s->client_name;
 	r->client_port = s->client_port;
@@ -76,25 +70,15 @@ static void policyd_view_tls(struct policyd_request *r, const struct tls_info *t
 	r->ccert_pubkey_fingerprint = t->peer_key_fingerprint;
 }
 
-static void policyd_view_helo(struct policyd_view *v, const struct gate_call *call)
-{
-	const char *helo = call->session->helo;
-	if (!helo || call->stage == GATE_CONNECT)
-		return;
-	for (const char *p = helo; *p; p++)
-		buf_add_char(&v->helo, call->stage != GATE_EHLO && strchr(" <>()\\\";@", *p) ? '?' : *p);
-	v->request.helo_name = buf_str(&v->helo);
-}
-
 /* AUTH=<> says that the sender is not known, which is what an empty value says too. */
 static struct bytes policyd_view_sasl_sender(const struct smtp_path *sender)
 {
 	return bytes_eq(sender->auth, BYTES("<>")) ? (struct bytes){ NULL, 0 } : sender->auth;
 }
 
-static const struct smtp_address *policyd_view_only_rcpt(const struct gate_txn *t)
+static const struct smtp_address *policyd_view_last_rcpt(const struct gate_txn *t)
 {
-	return t->rcpt_count == 1 ? &LIST_FIRST(&t->rcpts, struct gate_rcpt, link)->path.address : NULL;
+	return list_empty(&t->rcpts) ? NULL : &LIST_ITEM(t->rcpts.prev, struct gate_rcpt, link)->path.address;
 }
 
 static void policyd_view_txn(struct policyd_request *r, const struct gate_call *call)
@@ -108,8 +92,8 @@ static void policyd_view_txn(struct policyd_request *r, const struct gate_call *
 	r->queue_id = t->rcpt_count ? t->id : NULL;
 	r->size = call->stage == GATE_MESSAGE ? mail_received_size(t->mail) : t->sender.size;
 	r->recipient_count = content ? t->rcpt_count : 0;
-	if (content)
-		r->recipient = policyd_view_only_rcpt(t);
+	if (!content || t->rcpt_count == 1)
+		r->recipient = policyd_view_last_rcpt(t);
 }
 
 int policyd_view_render(struct policyd_view *v, const struct gate_call *call)
@@ -119,10 +103,8 @@ int policyd_view_render(struct policyd_view *v, const struct gate_call *call)
 	r->protocol_state = policyd_view_state(call);
 	if (!r->protocol_state)
 		return -EINVAL;
-	r->protocol_name = policyd_view_protocol(call);
 	policyd_view_session(r, call->session);
 	policyd_view_tls(r, call->session->tls);
-	policyd_view_helo(v, call);
 	if (call->txn)
 		policyd_view_txn(r, call);
 	if (call->rcpt)
@@ -184,7 +166,6 @@ void policyd_view_extras(struct policyd_view *v, const struct gate_call *call)
 
 void policyd_view_fini(struct policyd_view *v)
 {
-	buf_fini(&v->helo);
 	arena_fini(&v->arena);
 	*v = (struct policyd_view){ 0 };
 }

@@ -10,7 +10,6 @@
 /* What must live as long as the request does. */
 struct policyd_view {
 	struct policyd_request request;
-	struct buf helo;
 	struct arena arena;
 };
 /* Fills VIEW (all-zero before) for one call.  -EINVAL: there is no such question at this stage. */

@@ -12,14 +12,11 @@
 
 enum { NAME_MAX_LENGTH = 255 };
 
-/* As Postfix: what could be mistaken for something else in a header field or a log becomes '?'. */
-static char *ehlo_name(struct bytes arg)
+void smtpd_ehlo_neuter(char *name)
 {
-	char *name = bytes_dup(arg);
-	for (char *p = name; *p; p++)
+	for (char *p = name; p && *p; p++)
 		if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 127 || strchr("<>()\\\";@", *p))
 			*p = '?';
-	return name;
 }
 
 /* False: refused by syntax, and the client was told. */
@@ -30,13 +27,13 @@ static bool ehlo_take_name(struct smtpd_session *s, struct bytes arg, const char
 		return false;
 	}
 	mem_free(s->helo);
-	s->view.helo = s->helo = ehlo_name(arg);
+	s->view.helo = s->helo = bytes_dup(arg);
 	return true;
 }
 
 /* Asks the script and the gates. Their refusal does not answer EHLO, which tells what we can do, but what comes after
  * it (M34). */
-TASK_FN static int ehlo_ask(struct smtpd_session *s)
+TASK_FN static int ehlo_decide(struct smtpd_session *s)
 {
 	struct smtpd_question q = { .stage = GATE_EHLO };
 	struct gate_verdict v;
@@ -56,6 +53,14 @@ TASK_FN static int ehlo_ask(struct smtpd_session *s)
 	else
 		s->denied = smtp_reply_copy(&refusal, &s->arena);
 	return 0;
+}
+
+/* As Postfix: who decides about the name sees it as it was typed; it is kept without what could be mistaken for something else in a header field. */
+TASK_FN static int ehlo_ask(struct smtpd_session *s)
+{
+	int r = ehlo_decide(s);
+	smtpd_ehlo_neuter(s->helo);
+	return r;
 }
 
 int smtpd_helo(struct smtpd_session *s, struct bytes arg)
@@ -99,6 +104,7 @@ TASK_FN static int ehlo_extended(struct smtpd_session *s, struct bytes arg, enum
 	int r = ehlo_ask(s);
 	if (r < 0 || s->closing)
 		return r;
+	s->view.esmtp = true;
 	struct buf keywords = { 0 };
 	ehlo_keywords(s, &keywords);
 	smtpd_say(s, 250, "", buf_str(&keywords));

@@ -114,10 +114,11 @@ static void smtpd_empty(struct smtpd *srv)
 
 /* ---- beginning ---- */
 
-static bool session_may_xclient(const struct smtpd_config *config, const struct net_addr *client)
+bool smtpd_session_may_xclient(const struct smtpd_session *s)
 {
+	const struct smtpd_config *config = s->config;
 	for (unsigned i = 0; i < config->xclient_count; i++)
-		if (net_cidr_match(&config->xclient[i], client))
+		if (net_cidr_match(&config->xclient[i], &s->view.client))
 			return true;
 	return false;
 }
@@ -161,7 +162,7 @@ void smtpd_accept(struct smtpd *srv, const struct smtpd_config *config, int fd, 
 	s->stream = stream_new(fd);
 	snprintf(s->id, sizeof s->id, "%s.%x", srv->id_prefix, ++srv->id_count);
 	session_view_init(s, peer);
-	s->xclient = session_may_xclient(config, &s->view.client);
+	s->xclient = smtpd_session_may_xclient(s);
 	chain_init(&s->chain, &s->view);
 	list_append(&srv->sessions, &s->link);
 	srv->live++;

@@ -49,7 +49,7 @@ struct smtpd_session {
 	struct smtp_reply denied;       /* code 0: not; else the answer to all that matters (refused at connect or EHLO) */
 	unsigned errors, junk, transactions;
 	unsigned turn;                  /* bytes of content since others had their turn */
-	bool xclient;                   /* may use XCLIENT: by its real address, for the session */
+	bool xclient;                   /* may use XCLIENT: by the address that the client has now */
 	bool parked, timed_out;
 	bool greeted;
 	bool banner_denied;             /* 554 instead of 220 */
@@ -69,6 +69,8 @@ TASK_FN int smtpd_session_greet(struct smtpd_session *s) __attribute__((warn_unu
 TASK_FN int smtpd_session_flush(struct smtpd_session *s) __attribute__((warn_unused_result));
 /* More content into the stream's input, charged to *BUDGET: the time the client has left (smtpd_config.data_rate_min). */
 TASK_FN int smtpd_session_fill(struct smtpd_session *s, size_t most, int64_t *budget) __attribute__((warn_unused_result));
+/* Is its client, as it is known now, one that may use XCLIENT? */
+bool smtpd_session_may_xclient(const struct smtpd_session *s);
 struct smtpd_counters *smtpd_session_counters(struct smtpd_session *s);
 /* As Postfix makes it, for policy servers that know its form: pid, seconds, microseconds, sequence number; in hexadecimal. */
 const char *smtpd_session_instance(struct smtpd_session *s, struct arena *arena);
@@ -79,6 +81,11 @@ const char *smtpd_session_instance(struct smtpd_session *s, struct arena *arena)
 void smtpd_reply(struct smtpd_session *s, const struct smtp_reply *r);
 void smtpd_say(struct smtpd_session *s, unsigned code, const char *enhanced, const char *text);
 void smtpd_sayf(struct smtpd_session *s, unsigned code, const char *enhanced, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* ---- smtpd_ehlo.c ---- */
+
+/* As Postfix: '?' for what could be mistaken for something else in a header field or a log.  NULL is a no-op. */
+void smtpd_ehlo_neuter(char *name);
 
 /* ---- smtpd_stage.c ---- */
 

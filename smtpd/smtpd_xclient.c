@@ -8,6 +8,9 @@
  *
  * A proxy that we trust says who its client is.  All that was known of the client before is forgotten, and the
  * session starts anew with another greeting.  An IPv6 address is written "IPV6:2001:db8::1".
+ *
+ * From then on it is that client who speaks: some proxies pass its commands on as they are.  So whether it may use XCLIENT again
+ * is asked of its own address, as in Postfix.
  */
 #include "smtpd/smtpd_session.h"
 
@@ -99,7 +102,8 @@ static int xclient_proto(struct smtpd_session *s, struct xclient *x, const char 
 		return 0;
 	if (strcasecmp(value, "SMTP") != 0 && strcasecmp(value, "ESMTP") != 0)
 		return -EINVAL;
-	x->view.protocol = strcasecmp(value, "SMTP") == 0 ? GATE_SMTP : GATE_ESMTP;
+	x->view.esmtp = strcasecmp(value, "SMTP") != 0;
+	x->view.protocol = x->view.esmtp ? GATE_ESMTP : GATE_SMTP;
 	return 0;
 }
 
@@ -188,13 +192,23 @@ TASK_FN static int xclient_restart(struct smtpd_session *s, const struct xclient
 	s->view = x->view;
 	mem_free(s->helo);
 	s->helo = x->helo.p ? bytes_dup(x->helo) : NULL;
+	smtpd_ehlo_neuter(s->helo);
 	s->view.helo = s->helo;
+	s->xclient = smtpd_session_may_xclient(s);
 	struct log_line l;
 	log_begin(&l, LOG_LEVEL_DEBUG, "xclient");
 	log_str(&l, "client", s->view.client_ip);
 	log_str(&l, "name", s->view.client_name);
 	log_end(&l);
 	return smtpd_session_greet(s);
+}
+
+/* What is not told with this command is not known of the new client. */
+static void xclient_forget(const struct smtpd_session *s, struct gate_session *view)
+{
+	view->protocol = s->config->lmtp ? GATE_LMTP : GATE_SMTP;
+	view->esmtp = false;
+	view->auth_mechanism = view->auth_user = view->auth_author = NULL;
 }
 
 int smtpd_xclient(struct smtpd_session *s, struct bytes arg)
@@ -212,6 +226,7 @@ int smtpd_xclient(struct smtpd_session *s, struct bytes arg)
 		smtpd_say(s, 501, "5.5.4", "Syntax: XCLIENT attribute=value...");
 		return 0;
 	}
+	xclient_forget(s, &x.view);
 	for (struct bytes word; (word = bytes_word(&arg)).n;)
 		if (!xclient_take(s, &x, word))
 			return 0;

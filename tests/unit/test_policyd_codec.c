@@ -47,8 +47,8 @@ static void test_request_empty(void **state)
 	struct buf b = { 0 };
 	policyd_codec_request(&r, &b);
 	assert_string_equal(buf_str(&b), "request=smtpd_access_policy\nprotocol_state=CONNECT\nprotocol_name=SMTP\n"
-					 "client_address=\nclient_name=\nclient_port=\nreverse_client_name=\nserver_address=\n"
-					 "server_port=\nhelo_name=\nsender=\nrecipient=\nrecipient_count=0\nqueue_id=\ninstance=\n"
+					 "client_address=\nclient_name=\nclient_port=unknown\nreverse_client_name=\nserver_address=\n"
+					 "server_port=unknown\nhelo_name=\nsender=\nrecipient=\nrecipient_count=0\nqueue_id=\ninstance=\n"
 					 "size=0\netrn_domain=\nstress=\nsasl_method=\nsasl_username=\nsasl_sender=\n"
 					 "ccert_subject=\nccert_issuer=\nccert_fingerprint=\nccert_pubkey_fingerprint=\n"
 					 "encryption_protocol=\nencryption_cipher=\nencryption_keysize=0\ntls_sni=\n"

@@ -67,14 +67,24 @@ TASK_FN static void scene_main(void *arg)
 #define ANSWERS(...) .answers = LIST(struct answer, __VA_ARGS__), .answer_count = COUNT_OF(LIST(struct answer, __VA_ARGS__))
 #define SCENE(fn, ...) with_clock(scene_main, &(struct scene){ .run = (fn), __VA_ARGS__ })
 
+TASK_FN static struct gate_verdict ask_with(struct scene *s, enum gate_stage stage, const struct chain_args *args)
+{
+	struct gate_verdict v = { 0 };
+	int64_t start = run_now();
+	assert_int_equal(chain_ask(&s->f.chain, &s->gate, stage, args, &v), 0);
+	s->seconds = (int)((run_now() - start) / SECONDS(1));
+	return v;
+}
+
+TASK_FN static struct gate_verdict ask_of(struct scene *s, enum gate_stage stage, struct gate_txn *txn)
+{
+	return ask_with(s, stage, &(struct chain_args){ .txn = txn });
+}
+
 TASK_FN static struct gate_verdict ask(struct scene *s, enum gate_stage stage, struct gate_rcpt *rcpt)
 {
 	struct chain_args args = { .txn = stage >= GATE_MAIL && s->f.txn.arena ? &s->f.txn : NULL, .rcpt = rcpt };
-	struct gate_verdict v = { 0 };
-	int64_t start = run_now();
-	assert_int_equal(chain_ask(&s->f.chain, &s->gate, stage, &args, &v), 0);
-	s->seconds = (int)((run_now() - start) / SECONDS(1));
-	return v;
+	return ask_with(s, stage, &args);
 }
 
 static void expect_verdict(const struct gate_verdict *v, enum gate_action action, const char *reply)
@@ -138,9 +148,12 @@ static const struct answer dunno = { "action=DUNNO\n\n" };
 TASK_FN static void run_stages(struct scene *s)
 {
 	struct fixture *f = &s->f;
-	f->session.helo = "bar(x)";
+	f->session.helo = NULL;
 	ask(s, GATE_CONNECT, NULL);
+	f->session.helo = "bar(x)";
 	ask(s, GATE_EHLO, NULL);
+	f->session.helo = "bar?x?"; /* smtpd's */
+	f->session.esmtp = true;
 	ask(s, GATE_VRFY, fixture_rcpt_new(f, "TO:<\"x y\"@example.test>"));
 	fixture_mail(f, "FROM:<\"a b\\\"c\"@Example.Org> SIZE=77");
 	ask(s, GATE_MAIL, NULL);
@@ -155,6 +168,13 @@ TASK_FN static void run_stages(struct scene *s)
 	ask(s, GATE_MESSAGE, NULL);
 	fixture_rcpt(f, "TO:<b@example.test>");
 	ask(s, GATE_MESSAGE, NULL);
+	/* EHLO again, in the midst of it. */
+	ask_of(s, GATE_EHLO, &f->txn);
+	f->session.protocol = GATE_SMTP;
+	ask(s, GATE_EHLO, NULL);
+	/* After XCLIENT HELO=... */
+	f->session.esmtp = false;
+	ask(s, GATE_CONNECT, NULL);
 
 	static const char id[] = "4f2a91.3c.1", instance[] = "1.2.3.4";
 	const struct expected expected[] = {
@@ -168,6 +188,9 @@ TASK_FN static void run_stages(struct scene *s)
 		{ "DATA", "ESMTP", "bar?x?", "a b\"c@Example.Org", "User+x@example.test", "1", id, instance, "77" },
 		{ "END-OF-MESSAGE", "ESMTP", "bar?x?", "a b\"c@Example.Org", "User+x@example.test", "1", id, instance, "18" },
 		{ "END-OF-MESSAGE", "ESMTP", "bar?x?", "a b\"c@Example.Org", "", "2", id, instance, "18" },
+		{ "EHLO", "ESMTP", "bar?x?", "a b\"c@Example.Org", "b@example.test", "0", id, instance, "77" },
+		{ "HELO", "ESMTP", "bar?x?", "", "", "0", "", "", "0" },
+		{ "CONNECT", "SMTP", "bar?x?", "", "", "0", "", "", "0" },
 	};
 	assert_int_equal(s->server.asked, COUNT_OF(expected));
 	assert_int_equal(s->server.connections, 1);

@@ -76,6 +76,15 @@ class Actor:
                 assert left > 0, '%s: no event %r; all:\n%s' % (self.name, pattern, '\n'.join(self.events))
                 self.changed.wait(left)
 
+    def ever(self, pattern, timeout=PATIENCE):
+        """An event fits PATTERN, wherever it came among those of other connections."""
+        end = time.monotonic() + timeout
+        with self.changed:
+            while not any(glob(pattern, e) for e in self.events):
+                left = end - time.monotonic()
+                assert left > 0, '%s: no event %r; all:\n%s' % (self.name, pattern, '\n'.join(self.events))
+                self.changed.wait(left)
+
     def never(self, pattern):
         with self.changed:
             bad = [e for e in self.events if glob(pattern, e)]

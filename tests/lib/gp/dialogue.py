@@ -170,7 +170,7 @@ class Dialogue:
             m = re.match(r'([CS])(\w*)([:|=*])(?: (.*))?$', line)
             if m:
                 return self.client_step(m[1], m[2], m[3], m[4] or '')
-            m = re.match(r'(\w+)([:~!>=])(?: (.*))?$', line)
+            m = re.match(r'(\w+)([:~?!>=])(?: (.*))?$', line)
             if m and m[1] in self.actors:
                 return self.actor_step(self.actors[m[1]], m[2], m[3] or '')
             m = re.match(r'(\w+)\.(\w+)(?: (.*))?$', line)
@@ -235,6 +235,8 @@ class Dialogue:
     def actor_step(a, op, text):
         if op in ':~':
             a.expect(text, skip=op == '~')
+        elif op == '?':
+            a.ever(text)
         elif op == '!':
             a.never(text)
         elif op == '>':
