@@ -66,11 +66,15 @@ TASK_FN static int rcpt_verify(struct smtpd_session *s, struct gate_rcpt *rcpt)
 		if (reply.code >= 400)
 			rcpt->refused = reply;
 	}
+	/* P15, as with reject_unverified_recipient. */
+	if (smtp_reply_permanent(&rcpt->refused) && t->defer_if_reject.code)
+		rcpt->refused = t->defer_if_reject;
 	return 0;
 }
 
-/* A recipient without a destination is relayed for nobody. */
-TASK_FN int smtpd_rcpt_route(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *v)
+/* The script says where mail for this recipient goes, or refuses it; a recipient without a destination is relayed for
+ * nobody. */
+TASK_FN static int rcpt_route(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *v)
 {
 	struct gate_rcpt *rcpt = q->rcpt;
 	struct gate_txn *t = &s->txn->view;
@@ -95,6 +99,17 @@ TASK_FN int smtpd_rcpt_route(struct smtpd_session *s, const struct smtpd_questio
 	return 0;
 }
 
+TASK_FN int smtpd_rcpt_script(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *v)
+{
+	struct gate_rcpt *rcpt = q->rcpt;
+	int r = rcpt_route(s, q, v);
+	if (r < 0 || rcpt->refused.code || rcpt->result.code)
+		return r;
+	smtpd_stage_settle(s, q->stage, v);
+	smtpd_stage_refuses(v, &rcpt->refused);
+	return 0;
+}
+
 /* Everything that decides about one recipient; its refusal ends up in rcpt->refused. */
 TASK_FN static int rcpt_decide(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *v)
 {
@@ -105,14 +120,13 @@ TASK_FN static int rcpt_decide(struct smtpd_session *s, const struct smtpd_quest
 	smtpd_stage_begin(s, GATE_RCPT);
 	rcpt->refused_by = rcpt->refused.code ? GATE_REFUSED_BY_PROTOCOL : GATE_REFUSED_BY_SCRIPT;
 	if (!rcpt->refused.code && !t->discarded)
-		r = smtpd_rcpt_route(s, q, v);
+		r = smtpd_rcpt_script(s, q, v);
 	if (r < 0 || t->discarded || rcpt->result.code)
 		return r;
 	/* Also of a refused recipient: filters may want to know. */
 	if ((r = smtpd_stage_gates(s, q, &gates)) < 0 || rcpt->refused.code)
 		return r;
 	*v = gates;
-	smtpd_stage_settle(s, GATE_RCPT, v);
 	smtpd_stage_refuses(v, &rcpt->refused);
 	return 0;
 }

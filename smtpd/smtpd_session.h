@@ -95,8 +95,8 @@ struct smtpd_question {
 	const struct smtp_reply *result;        /* RESULT */
 	struct bytes line;              /* UNKNOWN */
 };
-/* The script, then the gates, then what they left for the end of the stage (DEFER_IF_PERMIT). Discarding is noted in
- * the transaction. */
+/* The script, with what it left for the end of the stage (DEFER_IF_PERMIT), then the gates: as in Postfix they do not hear of what is refused or
+ * deferred before, and nobody defers in their stead. Discarding is noted in the transaction. */
 TASK_FN int smtpd_stage_ask(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *ret) __attribute__((warn_unused_result));
 /* The parts of it, for stages with an order of their own. */
 void smtpd_stage_begin(struct smtpd_session *s, enum gate_stage stage);
@@ -104,7 +104,7 @@ TASK_FN int smtpd_stage_script(struct smtpd_session *s, const struct smtpd_quest
 TASK_FN int smtpd_stage_gates(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *ret) __attribute__((warn_unused_result));
 /* Will no gate be asked? */
 bool smtpd_stage_gates_waived(const struct smtpd_session *s);
-/* DEFER_IF_REJECT: a refusal becomes a temporary one (P15). */
+/* DEFER_IF_REJECT: what the script refuses for good, or closes the connection for, is refused for now (P15). */
 void smtpd_stage_soften(struct smtpd_session *s, struct gate_verdict *v);
 /* DEFER_IF_PERMIT as well, and a message that is discarded is marked so. */
 void smtpd_stage_settle(struct smtpd_session *s, enum gate_stage stage, struct gate_verdict *v);
@@ -124,9 +124,9 @@ struct delivery_params smtpd_txn_delivery(const struct smtpd_session *s, struct 
 
 /* ---- smtpd_rcpt.c ---- */
 
-/* At RCPT and VRFY: the script says where mail for this recipient goes, or refuses it, and next hops are asked that it wants asked.  A refusal ends up
- * in q->rcpt->refused. */
-TASK_FN int smtpd_rcpt_route(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *v) __attribute__((warn_unused_result));
+/* At RCPT and VRFY: the script says where mail for this recipient goes, or refuses it, next hops are asked that it wants asked, and what is left for the
+ * end of the stage is done.  A refusal ends up in q->rcpt->refused. */
+TASK_FN int smtpd_rcpt_script(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *v) __attribute__((warn_unused_result));
 
 /* ---- smtpd_content.c: between DATA (BDAT) and the message ---- */
 

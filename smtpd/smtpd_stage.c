@@ -81,10 +81,18 @@ int smtpd_stage_gates(struct smtpd_session *s, const struct smtpd_question *q, s
 
 void smtpd_stage_soften(struct smtpd_session *s, struct gate_verdict *v)
 {
-	if (!s->txn || v->action != GATE_REJECT || !s->txn->view.defer_if_reject.code)
+	struct smtp_reply refusal;
+	if (!s->txn || !s->txn->view.defer_if_reject.code || !smtpd_stage_refuses(v, &refusal) || !smtp_reply_permanent(&refusal))
 		return;
 	v->action = GATE_TEMPFAIL;
 	v->reply = s->txn->view.defer_if_reject;
+}
+
+/* The message, whoever says so. */
+static void stage_discard(struct smtpd_session *s, const struct gate_verdict *v)
+{
+	if (s->txn && v->action == GATE_DISCARD)
+		s->txn->view.discarded = true;
 }
 
 void smtpd_stage_settle(struct smtpd_session *s, enum gate_stage stage, struct gate_verdict *v)
@@ -92,24 +100,30 @@ void smtpd_stage_settle(struct smtpd_session *s, enum gate_stage stage, struct g
 	if (!s->txn)
 		return;
 	struct gate_txn *t = &s->txn->view;
-	if (v->action == GATE_DISCARD)
-		t->discarded = true;
+	stage_discard(s, v);
 	smtpd_stage_soften(s, v);
 	bool settles = stage == GATE_RCPT || stage == GATE_VRFY || stage == GATE_DATA || stage == GATE_MESSAGE;
-	if (settles && v->action == GATE_CONTINUE && t->defer_if_permit.code && !t->discarded) {
+	if (settles && v->action <= GATE_ACCEPT && t->defer_if_permit.code && !t->discarded) {
 		v->action = GATE_TEMPFAIL;
 		v->reply = t->defer_if_permit;
 	}
+	/* The next recipient, after DATA was refused, has nothing to do with it. */
+	if (stage == GATE_DATA || stage == GATE_MESSAGE)
+		t->defer_if_permit.code = 0;
 }
 
 int smtpd_stage_ask(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *ret)
 {
 	smtpd_stage_begin(s, q->stage);
 	int r = smtpd_stage_script(s, q, ret);
-	if (r == 0 && (ret->action == GATE_CONTINUE || ret->action == GATE_ACCEPT))
-		r = smtpd_stage_gates(s, q, ret);
+	if (r < 0)
+		return r;
+	smtpd_stage_settle(s, q->stage, ret);
+	if (ret->action > GATE_ACCEPT)
+		return 0;
+	r = smtpd_stage_gates(s, q, ret);
 	if (r == 0)
-		smtpd_stage_settle(s, q->stage, ret);
+		stage_discard(s, ret);
 	return r;
 }
 

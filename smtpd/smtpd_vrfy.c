@@ -74,13 +74,9 @@ TASK_FN static int vrfy_ask(struct smtpd_session *s, const struct vrfy_argument 
 
 	vrfy_parse(arg, t->arena, rcpt);
 	smtpd_stage_begin(s, GATE_VRFY);
-	int r = rcpt->refused.code ? 0 : smtpd_rcpt_route(s, &q, &v);
+	int r = rcpt->refused.code ? 0 : smtpd_rcpt_script(s, &q, &v);
 	if (r < 0)
 		return r;
-	if (!rcpt->refused.code) {
-		smtpd_stage_settle(s, GATE_VRFY, &v);
-		smtpd_stage_refuses(&v, &rcpt->refused);
-	}
 	if (!rcpt->refused.code) {
 		vrfy_say(s, arg->address);
 		return 0;

@@ -234,13 +234,16 @@ TASK_FN static void chain_failed(struct chain_question *q, const struct gate_cal
 
 /* ---- one gate ---- */
 
+/* What is said of the session is good for every transaction to come, even when another is under way, which EHLO ends. */
 static void chain_keep_deferred(struct chain *c, const struct gate_call *call, struct gate_txn *txn)
 {
-	if (!txn) {
-		if (call->stage < GATE_MAIL && call->defer_if_permit.code && !c->defer_if_permit[call->stage].code)
+	if (call->stage < GATE_MAIL) {
+		if (call->defer_if_permit.code && !c->defer_if_permit[call->stage].code)
 			c->defer_if_permit[call->stage] = smtp_reply_copy(&call->defer_if_permit, c->session->arena);
 		return;
 	}
+	if (!txn)
+		return;
 	if (call->defer_if_permit.code && !txn->defer_if_permit.code)
 		txn->defer_if_permit = smtp_reply_copy(&call->defer_if_permit, txn->arena);
 	if (call->defer_if_reject.code && !txn->defer_if_reject.code)

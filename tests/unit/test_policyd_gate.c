@@ -323,6 +323,29 @@ TASK_FN static void run_deferred(struct scene *s)
 	buf_fini(&line);
 }
 
+/* P14: said of EHLO, also of one that ends a transaction, it is good for every transaction to come, until the next EHLO. */
+TASK_FN static void run_deferred_session(struct scene *s)
+{
+	begin_mail(s);
+	ask_of(s, GATE_EHLO, &s->f.txn);
+	assert_int_equal(s->f.txn.defer_if_permit.code, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		begin_mail(s);
+		chain_begin(&s->f.chain, GATE_MAIL, &s->f.txn);
+		assert_int_equal(s->f.txn.defer_if_permit.code, 450);
+	}
+	chain_begin(&s->f.chain, GATE_EHLO, NULL);
+	begin_mail(s);
+	chain_begin(&s->f.chain, GATE_MAIL, &s->f.txn);
+	assert_int_equal(s->f.txn.defer_if_permit.code, 0);
+}
+
+static void test_deferred_session(void **state)
+{
+	(void)state;
+	SCENE(run_deferred_session, .server = { ANSWERS({ "action=DEFER_IF_PERMIT 4.2.0 Greylisted\n\n" }) });
+}
+
 static void test_deferred(void **state)
 {
 	(void)state;
@@ -758,7 +781,7 @@ static void test_configure(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_stages), TEST(test_session), TEST(test_verdicts), TEST(test_deferred), TEST(test_edits), TEST(test_before_mail),
+		TEST(test_stages), TEST(test_session), TEST(test_verdicts), TEST(test_deferred), TEST(test_deferred_session), TEST(test_edits), TEST(test_before_mail),
 		TEST(test_dedupe), TEST(test_cache), TEST(test_cache_full), TEST(test_extras), TEST(test_worded), TEST(test_comes_back), TEST(test_utf8), TEST(test_garbage), TEST(test_closes_after_each), TEST(test_kept_connection_dies),
 		TEST(test_hangs), TEST(test_refused), TEST(test_failover), TEST(test_idle_and_ttl), TEST(test_request_limit), TEST(test_configure),
 	};
