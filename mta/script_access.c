@@ -71,7 +71,7 @@ TASK_FN static int access_event(struct gate_call *call)
 	struct arena *arena = gate_call_arena(call);
 	struct access_action a;
 	struct access_note note;
-	if (call->txn && call->txn->sender.smtputf8 && !bytes_utf8(call->line)) {
+	if (!bytes_utf8(call->line)) {
 		call->fault = GATE_FAULT_PROTOCOL;
 		call->fault_text = "the action is not UTF-8";
 		return -EPROTO;
@@ -187,7 +187,7 @@ TASK_FN static int run_access(struct sieve_run *r, const struct sieve_node *n)
 	const struct access_use *use = n->data;
 	struct gate_verdict verdict = { .action = GATE_CONTINUE };
 	struct buf value = { 0 };
-	int result = script_accepted(s) ? 0 : find_action(r, n, &value);
+	int result = script_waived(s) ? 0 : find_action(r, n, &value);
 	if (result > 0)
 		result = script_ask(r, n, &use->gate, buf_bytes(&value), &verdict);
 	buf_fini(&value);

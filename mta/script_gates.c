@@ -79,12 +79,12 @@ static int check_policy(struct sieve_compiler *c, struct sieve_node *n)
 	return r;
 }
 
-/* `accept` waives the checks that follow it: a policy server is one, and has no opinion then. */
+/* A policy server whose check is waived has no opinion. */
 TASK_FN static int ask(struct sieve_run *r, const struct sieve_node *n, struct gate_verdict *ret)
 {
 	struct script_run *s = script_of(r);
 	*ret = (struct gate_verdict){ .action = GATE_CONTINUE };
-	return script_accepted(s) ? 0 : script_ask(r, n, n->data, bytes_of(""), ret);
+	return script_waived(s) ? 0 : script_ask(r, n, n->data, bytes_of(""), ret);
 }
 
 TASK_FN static int run_policy(struct sieve_run *r, const struct sieve_node *n)

@@ -77,7 +77,8 @@ static inline struct script_run *script_of(const struct sieve_run *r) { return s
 struct script_state *script_state_get(const struct script_run *s);      /* NULL: nothing remembered */
 struct script_state *script_state_make(const struct script_run *s);
 void script_state_free(struct script_state *st);
-bool script_accepted(const struct script_run *s);
+/* Are checks waived: by `accept`, or because a gate or access(5) has added the recipient, whom, as in Postfix, nobody is asked about? */
+bool script_waived(const struct script_run *s);
 
 /* ---- script_host.c: names the engine asks about ---- */
 

@@ -50,8 +50,11 @@ void script_state_free(struct script_state *st)
 	mem_free(st);
 }
 
-bool script_accepted(const struct script_run *s)
+bool script_waived(const struct script_run *s)
 {
+	const struct gate_rcpt *rcpt = s->io->rcpt;
+	if (rcpt && rcpt->added)
+		return true;
 	const struct script_state *st = script_state_get(s);
 	return st && (st->accepted_session || (s->io->txn && st->accepted_message));
 }

@@ -110,10 +110,25 @@ static void policyd_log(const struct gate_call *call, const struct access_action
 
 /* ---- asking ---- */
 
+/* Postfix's smtpd_policy_service_default_action. */
+static const struct smtp_reply policyd_tempfail = { .code = 451, .enhanced = "4.3.5", .text = "Server configuration problem" };
+
+/* In Postfix it is an action like any other: so it is worded like one. */
+static void policyd_word_failure(struct gate_call *call)
+{
+	const struct policyd_config *config = call->gate->config;
+	struct access_action a = { .kind = ACCESS_REPLY, .reply = policyd_tempfail };
+	if (!config->postfix)
+		return;
+	access_wrap(&a, call, ACCESS_BY_STAGE, gate_call_arena(call));
+	call->tempfail = a.reply;
+}
+
 static int policyd_fail(struct gate_call *call, int r, struct policyd_failure f)
 {
 	if (r == -ECANCELED)
 		return r;
+	policyd_word_failure(call);
 	struct log_line l;
 	log_begin(&l, LOG_LEVEL_WARNING, "policy-fault");
 	log_str(&l, "gate", call->gate->name);
@@ -154,9 +169,9 @@ static int policyd_answer(struct gate_call *call, struct bytes text, bool again)
 	const struct policyd_config *config = call->gate->config;
 	struct access_action a;
 	struct access_note note;
-	bool utf8 = call->txn && call->txn->sender.smtputf8;
 
-	if (utf8 && !bytes_utf8(text))
+	/* Postfix offers SMTPUTF8 as we do, and then takes nothing else from a policy server, whether this client uses it or not (P19). */
+	if (!bytes_utf8(text))
 		return policyd_fail(call, -EPROTO, (struct policyd_failure){ GATE_FAULT_PROTOCOL, "the action is not UTF-8" });
 	text = arena_bytes(gate_call_arena(call), text);
 	call->verdict.answer = text.p;
@@ -237,9 +252,6 @@ TASK_FN static int policyd_event(struct gate_call *call)
 	buf_fini(&q.key);
 	return r;
 }
-
-/* Postfix's smtpd_policy_service_default_action. */
-static const struct smtp_reply policyd_tempfail = { .code = 451, .enhanced = "4.3.5", .text = "Server configuration problem" };
 
 #define POLICYD_STAGE(stage) (1u << (stage))
 

@@ -36,6 +36,7 @@ static const struct access_word {
 	const char *text;
 } access_words[] = {
 	{ BYTES("OK"), ACCESS_OK, 0, NULL },
+	{ BYTES("permit"), ACCESS_OK, 0, NULL },     /* the one restriction that says no more than an action */
 	{ BYTES("RELAY"), ACCESS_OK, 0, NULL },
 	{ BYTES("DUNNO"), ACCESS_DUNNO, 0, NULL },
 	{ BYTES("REJECT"), ACCESS_REPLY, 554, "Access denied" },
@@ -73,6 +74,16 @@ void access_cut(struct smtp_reply *r, struct arena *arena)
 	r->text = arena_str(arena, bytes_make(r->text, most));
 }
 
+/* As Postfix: a reply line holds no control characters. */
+static const char *access_printable(struct bytes text, struct arena *arena)
+{
+	char *to = arena_str(arena, text);
+	for (char *p = to; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = ' ';
+	return to;
+}
+
 /* TEXT as the reply CODE.  "4.2.0 Greylisted" for a 554 gives 554 5.2.0: a status of another class would contradict the code
  * (RFC 2034 section 4), so Postfix corrects it too. */
 static void access_reply_make(unsigned code, struct bytes text, const char *otherwise, struct arena *arena, struct smtp_reply *ret)
@@ -86,7 +97,7 @@ static void access_reply_make(unsigned code, struct bytes text, const char *othe
 		text = bytes_trim(rest);
 	}
 	r.enhanced[0] = code >= 500 ? '5' : '4';
-	r.text = text.n ? arena_str(arena, text) : otherwise;
+	r.text = text.n ? access_printable(text, arena) : otherwise;
 	access_cut(&r, arena);
 	*ret = r;
 }

@@ -189,7 +189,8 @@ static struct gate_verdict chain_fault_verdict(const struct chain_question *q, e
 		if (!txn && q->stage < GATE_MAIL && q->link->gate->ops->history)
 			break; /* nothing to refuse yet: it is tried again at MAIL */
 		v.action = GATE_TEMPFAIL;
-		v.reply = q->link->gate->ops->tempfail ? *q->link->gate->ops->tempfail :
+		v.reply = q->call.tempfail.code          ? q->call.tempfail :
+			  q->link->gate->ops->tempfail ? *q->link->gate->ops->tempfail :
 			  misconfigured                ? SMTP_REPLY(451, "4.3.5", "Server configuration problem - try again later") :
 							 SMTP_REPLY(451, "4.7.1", "Service unavailable - try again later");
 		break;

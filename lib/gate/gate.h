@@ -92,6 +92,7 @@ struct gate_call {
 	struct smtp_reply defer_if_permit, defer_if_reject;     /* code 0: none */
 	enum gate_fault fault;
 	const char *fault_text;         /* for the log, in the transaction's or session's arena */
+	struct smtp_reply tempfail;     /* with a fault: what tempfail answers; code 0: what its kind does */
 	bool misconfigured;             /* with a fault: it works, but talks nonsense: 451 4.3.5, and never a permanent refusal (M41) */
 	unsigned permitted;             /* gate_edit_kind bits that make sense now: set by the runner */
 	unsigned negotiated;            /* gate_edit_kind bits this gate may use: set by the method before it edits */

@@ -20,6 +20,7 @@ static const struct action_case {
 	{ "OK", ACCESS_OK, "", NULL },
 	{ "Ok trailing text is ignored", ACCESS_OK, NULL, NULL },
 	{ "RELAY", ACCESS_OK, "", NULL },
+	{ "permit", ACCESS_OK, "", NULL },
 	{ "1234567890", ACCESS_OK, "", NULL },
 	{ "450", ACCESS_OK, "", NULL },
 
@@ -29,6 +30,7 @@ static const struct action_case {
 	{ "REJECT 5.1.1 No such user", ACCESS_REPLY, NULL, "554 5.1.1 No such user" },
 	{ "REJECT 4.1.1 No such user", ACCESS_REPLY, NULL, "554 5.1.1 No such user" },
 	{ "REJECT 5.1.1", ACCESS_REPLY, NULL, "554 5.1.1 Access denied" },
+	{ "REJECT a\tb\x7f\x01\x1fz", ACCESS_REPLY, NULL, "554 5.7.1 a b   z" },
 	{ "REJECT 550 x", ACCESS_REPLY, NULL, "554 5.7.1 550 x" },
 	{ "REJECT 5.1.1111 x", ACCESS_REPLY, NULL, "554 5.7.1 5.1.1111 x" },
 	{ "DEFER", ACCESS_REPLY, "", "450 4.7.1 Access denied" },
@@ -57,6 +59,7 @@ static const struct action_case {
 	{ "redirect a@example.org", ACCESS_REDIRECT, "a@example.org", NULL },
 	{ "BCC a@example.org", ACCESS_BCC, "a@example.org", NULL },
 	{ "HANGUP", ACCESS_DISCONNECT, "", "421 4.7.1 Closing the connection" },
+	{ "permit, reject", ACCESS_UNKNOWN, NULL, "451 4.3.5 Server configuration error" },
 	{ "permit_mynetworks, reject", ACCESS_UNKNOWN, NULL, "451 4.3.5 Server configuration error" },
 	{ "REJECTED", ACCESS_UNKNOWN, NULL, "451 4.3.5 Server configuration error" },
 	{ "250 fine", ACCESS_UNKNOWN, NULL, "451 4.3.5 Server configuration error" },
