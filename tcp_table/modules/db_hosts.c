@@ -76,9 +76,9 @@ static void db_host_read(struct db_hosts *d, struct table_config *c, struct byte
 		h.name = bytes_dup(text);
 	} else {
 		db_host_read_inet(&h, bytes_case_starts(text, BYTES("inet:")) ? bytes_skip(text, 5) : text, c);
+		h.local = *h.name == '/';
 	}
-	/* "If you specify localhost as a hostname (even if you prefix it with inet:), MySQL will connect to the default UNIX domain socket." */
-	if (!h.local && strcasecmp(h.name, "localhost") == 0) {
+	if (!h.local && d->client->localhost_is_local && strcasecmp(h.name, "localhost") == 0) {
 		h.local = true;
 		mem_free(h.name);
 		h.name = NULL;

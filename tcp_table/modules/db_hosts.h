@@ -25,6 +25,8 @@ struct db_host {
 
 /* One kind of server. */
 struct db_client {
+	/* "If you specify localhost as a hostname (even if you prefix it with inet:), MySQL will connect to the default UNIX domain socket." */
+	bool localhost_is_local;
 	/* Until DEADLINE (idle_now()).  -ETIMEDOUT: it hangs.  A sentence in ERR. */
 	int (*connect)(void *table, const struct db_host *h, int64_t deadline, void **ret, struct buf *err);
 	void (*close)(void *connection);
@@ -51,7 +53,7 @@ void db_hosts_init(
 void db_hosts_fini(struct db_hosts *d);
 /* Adds a server; TEXT and NAME are copied.  Those behind DB_HOSTS_MOST are noted in C. */
 void db_hosts_add(struct db_hosts *d, struct table_config *c, const struct db_host *host);
-/* Adds those of `hosts`: unix:/path, inet:host:port, host:port, host, or a URI, which is NAME then; none: localhost, which means the library's own socket. */
+/* Adds those of `hosts`: unix:/path, /path, inet:host:port, host:port, host, or a URI, which is NAME then; none: localhost. */
 void db_hosts_read(struct db_hosts *d, struct table_config *c);
 
 /* As table_driver.get(). */

@@ -160,7 +160,7 @@ static int mysql_ask(
 }
 
 static const struct db_client mysql_client = {
-	.connect = mysql_connect_host, .close = mysql_disconnect, .ask = mysql_ask
+	.localhost_is_local = true, .connect = mysql_connect_host, .close = mysql_disconnect, .ask = mysql_ask
 };
 
 /* ---- a table ---- */

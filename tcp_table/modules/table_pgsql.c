@@ -46,18 +46,23 @@ static void pgsql_disconnect(void *connection)
 	PQfinish(connection);
 }
 
+/* "postgresql:" as in Postfix, or libpq's other word for it. */
+static bool pgsql_is_uri(const char *host)
+{
+	return strncmp(host, "postgresql:", 11) == 0 || strncmp(host, "postgres:", 9) == 0;
+}
+
+/* As PQconnectdb() for a URI, which says all, else as PQsetdbLogin(): "dbname" may be a connection string of libpq with parameters of any kind, and
+ * those that stand behind it here and are not empty count more. */
 static PGconn *pgsql_start(const struct pgsql_table *t, const struct db_host *h)
 {
-	/* A URI says all: PQconnectdb() in Postfix. */
-	const bool uri = strncmp(h->text, "postgresql:", 11) == 0;
+	const bool uri = pgsql_is_uri(h->text);
 	char port[12] = "";
 	if (h->port)
 		snprintf(port, sizeof port, "%u", h->port);
-	const char *const names[] = { uri ? "dbname" : "host", "port", "user", "password", "client_encoding",
-		uri ? NULL : "dbname", NULL };
-	const char *const values[] = { uri ? h->text : h->name, port, uri ? NULL : t->user, uri ? NULL : t->password,
-		t->encoding, t->dbname, NULL };
-	return PQconnectStartParams(names, values, uri);
+	const char *const names[] = { "dbname", "client_encoding", uri ? NULL : "host", "port", "user", "password", NULL };
+	const char *const values[] = { uri ? h->text : t->dbname, t->encoding, h->name, port, t->user, t->password, NULL };
+	return PQconnectStartParams(names, values, true);
 }
 
 static int pgsql_handshake(PGconn *db, int64_t deadline)
