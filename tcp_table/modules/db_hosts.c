@@ -65,6 +65,21 @@ static void db_host_read_inet(struct db_host *h, struct bytes text, struct table
 	h->name = bytes_dup(text);
 }
 
+/* What is told of a URI: no more than "scheme://host", since passwords may stand before and behind that. */
+static char *db_host_uri_text(struct bytes uri)
+{
+	struct bytes rest = uri, scheme = bytes_cut(&rest, ':');
+	rest = bytes_skip(rest, 2);
+	size_t n = 0;
+
+	while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?')
+		n++;
+	rest = bytes_first(rest, n);
+	ptrdiff_t at = bytes_rfind(rest, '@');
+	rest = bytes_skip(rest, (size_t)(at + 1));
+	return mem_printf("%.*s://%.*s", BYTES_ARG(scheme), BYTES_ARG(rest));
+}
+
 static void db_host_read(struct db_hosts *d, struct table_config *c, struct bytes text)
 {
 	struct db_host h = { .text = bytes_dup(text) };
@@ -74,6 +89,8 @@ static void db_host_read(struct db_hosts *d, struct table_config *c, struct byte
 		db_host_read_inet(&h, bytes_skip(text, 5), c);
 	} else if (bytes_search(text, BYTES("://")) >= 0) {
 		h.name = bytes_dup(text);
+		mem_free(h.text);
+		h.text = db_host_uri_text(text);
 	} else {
 		db_host_read_inet(&h, bytes_case_starts(text, BYTES("inet:")) ? bytes_skip(text, 5) : text, c);
 		h.local = *h.name == '/';

@@ -14,7 +14,7 @@
 enum { DB_HOSTS_MOST = 32 };
 
 struct db_host {
-	char *text; /* as the file has it */
+	char *text; /* as the file has it, but for passwords in a URI */
 	bool local; /* a unix socket: NAME is its path, or NULL for the library's own */
 	char *name;
 	unsigned port; /* 0: the library's own */

@@ -4,6 +4,7 @@
  * There are four sorts of attributes.  Where an entry has a terminal one, nothing else of it counts.  Special ones hold names (DN) or URLs of
  * other entries, which are looked at in turn; where there is one, the leaf ones of the same entry do not count.
  */
+#include "tcp_table/modules/cutoff.h"
 #include "tcp_table/modules/db_hosts.h"
 
 #include "lib/base/mem.h"
@@ -14,12 +15,14 @@
 #include <limits.h>
 #include <strings.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 /* Entries that name entries that name entries: each takes a piece of a thread's stack. */
 enum { LDAP_DEPTH_MOST = 64, LDAP_ATTRIBUTES_MOST = 64 };
 
 struct ldap_table {
 	struct db_hosts hosts;
+	struct cutoff cutoff;
 	const char *base, *filter;
 	int scope, version, deref, size_limit, depth_limit;
 	bool dynamic_base; /* one that does not exist is no mistake then */
@@ -33,9 +36,45 @@ struct ldap_table {
 
 /* ---- connections ---- */
 
+/* The library has a time limit for most of what it waits for, but neither for a TLS handshake nor for the rest of a message that has begun. */
+struct ldap_connection {
+	LDAP *ld;
+	struct ldap_conncb hooks;
+	struct cutoff_line line;
+};
+
+static int ldap_socket_of(Sockbuf *sb)
+{
+	int fd = -1;
+	return ber_sockbuf_ctrl(sb, LBER_SB_OPT_GET_FD, &fd) > 0 ? fd : -1;
+}
+
+static int ldap_on_connect(LDAP *ld, Sockbuf *sb, LDAPURLDesc *url, struct sockaddr *sa, struct ldap_conncb *hooks)
+{
+	struct ldap_connection *c = hooks->lc_arg;
+	(void)ld;
+	(void)url;
+	(void)sa;
+	return cutoff_line_add(&c->line, ldap_socket_of(sb));
+}
+
+static void ldap_on_disconnect(LDAP *ld, Sockbuf *sb, struct ldap_conncb *hooks)
+{
+	struct ldap_connection *c = hooks->lc_arg;
+	(void)ld;
+	/* None: it is the end of them all. */
+	if (sb)
+		cutoff_line_remove(&c->line, ldap_socket_of(sb));
+}
+
 static void ldap_disconnect(void *connection)
 {
-	ldap_unbind_ext(connection, NULL, NULL);
+	struct ldap_connection *c = connection;
+
+	if (c->ld)
+		ldap_unbind_ext(c->ld, NULL, NULL);
+	cutoff_line_fini(&c->line);
+	mem_free(c);
 }
 
 static struct timeval ldap_left(int64_t deadline)
@@ -51,30 +90,75 @@ static void ldap_set_string(LDAP *ld, int option, const char *value)
 		ldap_set_option(ld, option, value);
 }
 
-static void ldap_configure(LDAP *ld, const struct ldap_table *t, int64_t deadline)
+static void ldap_configure(struct ldap_connection *c, const struct ldap_table *t, int64_t deadline)
 {
 	const struct timeval left = ldap_left(deadline);
+
+	c->hooks = (struct ldap_conncb){ .lc_add = ldap_on_connect, .lc_del = ldap_on_disconnect, .lc_arg = c };
+	ldap_set_option(c->ld, LDAP_OPT_CONNECT_CB, &c->hooks);
+	ldap_set_option(c->ld, LDAP_OPT_PROTOCOL_VERSION, &t->version);
+	ldap_set_option(c->ld, LDAP_OPT_DEREF, &t->deref);
+	ldap_set_option(c->ld, LDAP_OPT_REFERRALS, t->referrals ? LDAP_OPT_ON : LDAP_OPT_OFF);
+	ldap_set_option(c->ld, LDAP_OPT_NETWORK_TIMEOUT, &left);
+	ldap_set_option(c->ld, LDAP_OPT_TIMEOUT, &left);
+}
+
+/* The library says only that it cannot. */
+static int ldap_explain_tls(const struct ldap_table *t, struct buf *err)
+{
+	const char *const files[][2] = { { "tls_ca_cert_file", t->tls_ca_file }, { "tls_ca_cert_dir", t->tls_ca_dir },
+		{ "tls_cert", t->tls_cert }, { "tls_key", t->tls_key } };
+
+	for (unsigned i = 0; i < COUNT_OF(files); i++) {
+		if (*files[i][1] && access(files[i][1], R_OK) < 0) {
+			buf_printf(err, "cannot read %s: %s", files[i][1], strerror(errno));
+			return -EIO;
+		}
+	}
+	buf_add_str(err, "the library does not take these tls_* parameters");
+	if (*t->tls_ciphers)
+		buf_printf(err,
+		    " (tls_cipher_suite is in the words of the library it uses, which may be GnuTLS: \"%s\")",
+		    t->tls_ciphers);
+	return -EIO;
+}
+
+static int ldap_configure_tls(LDAP *ld, const struct ldap_table *t, struct buf *err)
+{
 	const int require = t->tls_require ? LDAP_OPT_X_TLS_DEMAND : LDAP_OPT_X_TLS_NEVER, client = 0;
 
-	ldap_set_option(ld, LDAP_OPT_PROTOCOL_VERSION, &t->version);
-	ldap_set_option(ld, LDAP_OPT_DEREF, &t->deref);
-	ldap_set_option(ld, LDAP_OPT_REFERRALS, t->referrals ? LDAP_OPT_ON : LDAP_OPT_OFF);
-	ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &left);
-	ldap_set_option(ld, LDAP_OPT_TIMEOUT, &left);
 	ldap_set_option(ld, LDAP_OPT_X_TLS_REQUIRE_CERT, &require);
 	ldap_set_string(ld, LDAP_OPT_X_TLS_CACERTFILE, t->tls_ca_file);
 	ldap_set_string(ld, LDAP_OPT_X_TLS_CACERTDIR, t->tls_ca_dir);
 	ldap_set_string(ld, LDAP_OPT_X_TLS_CERTFILE, t->tls_cert);
 	ldap_set_string(ld, LDAP_OPT_X_TLS_KEYFILE, t->tls_key);
 	ldap_set_string(ld, LDAP_OPT_X_TLS_CIPHER_SUITE, t->tls_ciphers);
-	ldap_set_option(ld, LDAP_OPT_X_TLS_NEWCTX, &client);
+	return ldap_set_option(ld, LDAP_OPT_X_TLS_NEWCTX, &client) == LDAP_OPT_SUCCESS ? 0 : ldap_explain_tls(t, err);
 }
 
-static int ldap_say(int code, int64_t deadline, struct buf *err)
+/* "Can't contact LDAP server", and what it is that the library did not like.  With GnuTLS it cannot say that of a certificate. */
+static void ldap_diagnose(LDAP *ld, struct buf *err)
 {
-	buf_add_str(err, ldap_err2string(code));
-	if (code == LDAP_TIMEOUT || idle_now() >= deadline)
+	char *more = NULL;
+
+	if (ldap_get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &more) == LDAP_OPT_SUCCESS && more && *more)
+		buf_printf(err, ": %s",
+		    strcmp(more, "(unknown error code)") != 0
+			? more
+			: "the certificate is not good: not signed by "
+			  "whom tls_ca_cert_file or tls_ca_cert_dir name, for another host name, or expired");
+	ldap_memfree(more);
+}
+
+static int ldap_say(LDAP *ld, int code, int64_t deadline, struct buf *err)
+{
+	const bool late = code == LDAP_TIMEOUT || idle_now() >= deadline;
+
+	buf_add_str(err, ldap_err2string(late ? LDAP_TIMEOUT : code));
+	if (late)
 		return -ETIMEDOUT;
+	if (ld)
+		ldap_diagnose(ld, err);
 	return code == LDAP_SERVER_DOWN || code == LDAP_UNAVAILABLE || code == LDAP_BUSY ? -EPIPE : -EIO;
 }
 
@@ -89,22 +173,31 @@ static int ldap_authenticate(LDAP *ld, const struct ldap_table *t)
 	return code;
 }
 
+static int ldap_greet(struct ldap_connection *c, struct ldap_table *t, int64_t deadline, struct buf *err)
+{
+	ldap_configure(c, t, deadline);
+	int r = ldap_configure_tls(c->ld, t, err);
+	if (r < 0)
+		return r;
+	cutoff_line_begin(&c->line, deadline);
+	int code = ldap_authenticate(c->ld, t);
+	cutoff_line_end(&c->line);
+	return code == LDAP_SUCCESS ? 0 : ldap_say(c->ld, code, deadline, err);
+}
+
 static int ldap_connect_host(void *table, const struct db_host *h, int64_t deadline, void **ret, struct buf *err)
 {
-	LDAP *ld = NULL;
-	int code = ldap_initialize(&ld, h->name);
+	struct ldap_table *t = table;
+	struct ldap_connection *c = NEW(struct ldap_connection);
 
-	if (code == LDAP_SUCCESS) {
-		ldap_configure(ld, table, deadline);
-		code = ldap_authenticate(ld, table);
-	}
-	if (code != LDAP_SUCCESS) {
-		int r = ldap_say(code, deadline, err);
-		if (ld)
-			ldap_disconnect(ld);
+	cutoff_line_init(&c->line, &t->cutoff);
+	int code = ldap_initialize(&c->ld, h->name);
+	int r = code == LDAP_SUCCESS ? ldap_greet(c, t, deadline, err) : ldap_say(NULL, code, deadline, err);
+	if (r < 0) {
+		ldap_disconnect(c);
 		return r == -ETIMEDOUT ? r : -ECONNREFUSED;
 	}
-	*ret = ld;
+	*ret = c;
 	return 0;
 }
 
@@ -287,7 +380,7 @@ static int ldap_search(const struct ldap_question *q, const struct ldap_search *
 	int code = ldap_search_ext_s(
 	    q->ld, s->base, s->scope, s->filter, s->attributes, 0, NULL, NULL, &left, q->table->size_limit, &found);
 	if (code != LDAP_SUCCESS && !(code == LDAP_NO_SUCH_OBJECT && s->may_miss))
-		r = ldap_say(code, q->deadline, q->err);
+		r = ldap_say(q->ld, code, q->deadline, q->err);
 	else
 		for (LDAPMessage *e = ldap_first_entry(q->ld, found); e && r == 0; e = ldap_next_entry(q->ld, e))
 			r = ldap_entry(q, e, s->depth);
@@ -300,19 +393,22 @@ static int ldap_ask(
 {
 	static const struct table_quote in_filter = { ldap_quote_filter, NULL }, in_name = { ldap_quote_name, NULL };
 	const struct ldap_table *t = table;
+	struct ldap_connection *c = connection;
 	struct buf base = { 0 }, filter = { 0 };
 
 	int r = table_query_ask(t->base, key, &in_name, &base);
 	if (r == 0)
 		r = table_query_ask(t->filter, key, &in_filter, &filter);
+	cutoff_line_begin(&c->line, deadline);
 	if (r == 0)
-		r = ldap_search(&(struct ldap_question){ t, connection, deadline, values, err },
+		r = ldap_search(&(struct ldap_question){ t, c->ld, deadline, values, err },
 		    &(struct ldap_search){ .base = buf_str(&base),
 			.filter = buf_str(&filter),
 			.scope = t->scope,
 			.depth = 1,
 			.attributes = (char **)t->attributes,
 			.may_miss = t->dynamic_base });
+	cutoff_line_end(&c->line);
 	buf_fini(&base);
 	buf_fini(&filter);
 	return r;
@@ -332,6 +428,7 @@ static void ldap_close(void *state)
 {
 	struct ldap_table *t = state;
 	db_hosts_fini(&t->hosts);
+	cutoff_fini(&t->cutoff);
 	for (unsigned i = 0; i < t->count; i++)
 		mem_free(t->attributes[i]);
 	mem_free(t);
@@ -442,6 +539,7 @@ static int ldap_open(struct table_config *c, struct table_driver_plan *plan, voi
 		plan->timeout = seconds * INT64_C(1000000000);
 	if (!table_config_str(c, "result_format", NULL))
 		plan->result_format = table_config_str(c, "result_filter", "%s");
+	cutoff_init(&t->cutoff);
 	db_hosts_init(&t->hosts, c, &ldap_client, t, plan->timeout);
 	ldap_read_hosts(t, c);
 	ldap_read_search(t, c, plan);

@@ -50,6 +50,12 @@ static void mysql_disconnect(void *connection)
 	mysql_close(connection);
 }
 
+/* Does the file want the connection to be encrypted? */
+static bool mysql_wants_tls(const struct mysql_table *t)
+{
+	return t->tls_verify || *t->tls_key || *t->tls_cert || *t->tls_ca || *t->tls_ca_path || *t->tls_ciphers;
+}
+
 static void mysql_configure(MYSQL *db, const struct mysql_table *t, int64_t deadline)
 {
 	const unsigned seconds = mysql_seconds(deadline);
@@ -62,14 +68,19 @@ static void mysql_configure(MYSQL *db, const struct mysql_table *t, int64_t dead
 		mysql_options(db, MYSQL_READ_DEFAULT_FILE, t->option_file);
 	if (mysql_none(t->option_group))
 		mysql_options(db, MYSQL_READ_DEFAULT_GROUP, t->option_group);
-	if (mysql_none(t->tls_key) || mysql_none(t->tls_cert) || mysql_none(t->tls_ca) || mysql_none(t->tls_ca_path) ||
-	    mysql_none(t->tls_ciphers))
+	if (mysql_wants_tls(t))
 		mysql_ssl_set(db, mysql_none(t->tls_key), mysql_none(t->tls_cert), mysql_none(t->tls_ca),
 		    mysql_none(t->tls_ca_path), mysql_none(t->tls_ciphers));
 	if (t->tls_verify) {
 		const my_bool yes = 1;
 		mysql_options(db, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &yes);
 	}
+}
+
+/* The library minds only with tls_verify_cert that a server offers no TLS: whoever stands between them could have taken that away. */
+static bool mysql_lacks_tls(MYSQL *db, const struct mysql_table *t, const struct db_host *h)
+{
+	return !h->local && mysql_wants_tls(t) && !mysql_get_ssl_cipher(db);
 }
 
 static int mysql_connect_host(void *table, const struct db_host *h, int64_t deadline, void **ret, struct buf *err)
@@ -79,9 +90,11 @@ static int mysql_connect_host(void *table, const struct db_host *h, int64_t dead
 
 	mysql_configure(db, t, deadline);
 	/* Stored procedures have several results. */
-	if (!mysql_real_connect(db, h->local ? NULL : h->name, t->user, t->password, t->dbname, h->port,
-		h->local ? h->name : NULL, CLIENT_MULTI_RESULTS)) {
-		buf_add_str(err, mysql_error(db));
+	const bool connected = mysql_real_connect(db, h->local ? NULL : h->name, t->user, t->password, t->dbname,
+				   h->port, h->local ? h->name : NULL, CLIENT_MULTI_RESULTS) != NULL;
+	if (!connected || mysql_lacks_tls(db, t, h)) {
+		buf_add_str(
+		    err, connected ? "the server offers no TLS, and there are tls_* parameters" : mysql_error(db));
 		mysql_close(db);
 		return idle_now() >= deadline ? -ETIMEDOUT : -ECONNREFUSED;
 	}

@@ -49,19 +49,21 @@ static void pgsql_disconnect(void *connection)
 /* "postgresql:" as in Postfix, or libpq's other word for it. */
 static bool pgsql_is_uri(const char *host)
 {
-	return strncmp(host, "postgresql:", 11) == 0 || strncmp(host, "postgres:", 9) == 0;
+	return host && (strncmp(host, "postgresql:", 11) == 0 || strncmp(host, "postgres:", 9) == 0);
 }
 
 /* As PQconnectdb() for a URI, which says all, else as PQsetdbLogin(): "dbname" may be a connection string of libpq with parameters of any kind, and
  * those that stand behind it here and are not empty count more. */
 static PGconn *pgsql_start(const struct pgsql_table *t, const struct db_host *h)
 {
-	const bool uri = pgsql_is_uri(h->text);
+	const bool uri = pgsql_is_uri(h->name);
 	char port[12] = "";
 	if (h->port)
 		snprintf(port, sizeof port, "%u", h->port);
-	const char *const names[] = { "dbname", "client_encoding", uri ? NULL : "host", "port", "user", "password", NULL };
-	const char *const values[] = { uri ? h->text : t->dbname, t->encoding, h->name, port, t->user, t->password, NULL };
+	const char *const names[] = { "dbname", "client_encoding", uri ? NULL : "host", "port", "user", "password",
+		NULL };
+	const char *const values[] = { uri ? h->name : t->dbname, t->encoding, h->name, port, t->user, t->password,
+		NULL };
 	return PQconnectStartParams(names, values, true);
 }
 

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from gp.authority import Authority
 from gp.postfix import unpack
 from gp.server import BINARY, free_port, wait_for
 from test_tables import Asked
@@ -98,6 +99,13 @@ class Beside:
         self.write(config, 'hostname = "mx.example.test"\nspool = "%s"\ntable t { map = "%s" timeout = %s }\n'
                    'listener mx { address = {"127.0.0.1:2525"} script = "mx.sieve" }\n' % (self.folder, self.map, timeout))
         return self.run(BINARY, '-c', config, 'table', 'get', 't', *keys, env={'ASAN_OPTIONS': 'detect_leaks=0'})
+
+    def neither_can_tell(self, text, key, why):
+        """Nor can Postfix."""
+        self.write(self.path, text)
+        self.cannot_tell(key, why)
+        status, out, err = self.postmap(key)
+        assert (status, out) == (1, '') and 'query error' in err
 
     def cannot_tell(self, key, why, timeout=None):
         status, out, err = self.patient(timeout, key) if timeout else self.gatepost(key)
@@ -197,6 +205,7 @@ class Daemon(Beside):
     def __init__(self, folder, kind):
         super().__init__(folder, kind)
         self.data, self.port, self.process = os.path.join(folder, kind), free_port(), None
+        self.secure = None          # its key and certificate, and the authority of its clients, when it knows TLS
         os.makedirs(self.data)
         if NOBODY:
             shutil.chown(self.data, 'nobody', 'nogroup')
@@ -205,6 +214,13 @@ class Daemon(Beside):
         with open(os.path.join(self.folder, self.kind + '.log'), 'ab') as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.data, start_new_session=True, **NOBODY)
         wait_for(self.up, self.kind + ' to be up', timeout=60)
+
+    def restart(self, secure):
+        self.stop(self.QUICKLY)
+        self.secure = secure
+        self.start()
+
+    QUICKLY = signal.SIGTERM
 
     def stop(self, how=signal.SIGTERM):
         if self.process:
@@ -242,7 +258,11 @@ class Pgsql(Daemon):
                  + "CREATE FUNCTION find(TEXT) RETURNS SETOF TEXT AS 'SELECT target FROM alias WHERE source = $1 ORDER BY id' LANGUAGE SQL")
 
     def command(self):
-        return [self.BIN + '/postgres', '-D', self.data + '/db', '-p', str(self.port), '-k', self.data, '-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=off']
+        secure = ['-c', 'ssl=on', '-c', 'ssl_key_file=' + self.secure[0], '-c', 'ssl_cert_file=' + self.secure[1]] if self.secure else []
+        return [self.BIN + '/postgres', '-D', self.data + '/db', '-p', str(self.port), '-k', self.data, '-c', 'listen_addresses=127.0.0.1,127.0.0.2',
+                '-c', 'fsync=off', *secure]
+
+    QUICKLY = signal.SIGQUIT
 
     def ping(self):
         return [self.BIN + '/pg_isready', '-q', '-h', self.data, '-p', str(self.port)]
@@ -268,8 +288,9 @@ class Mysql(Daemon):
                  + 'CREATE PROCEDURE twice(IN k TEXT) BEGIN SELECT 1; SELECT 2; END//\n')
 
     def command(self):
-        return ['mariadbd', '--no-defaults', '--datadir=' + self.data + '/db', '--socket=' + self.socket, '--port=%d' % self.port, '--bind-address=127.0.0.1',
-                '--pid-file=' + self.data + '/pid', '--innodb-flush-log-at-trx-commit=0', '--skip-name-resolve']
+        secure = ['--ssl-key=' + self.secure[0], '--ssl-cert=' + self.secure[1], '--ssl-ca=' + self.secure[2]] if self.secure else []
+        return ['mariadbd', '--no-defaults', '--datadir=' + self.data + '/db', '--socket=' + self.socket, '--port=%d' % self.port,
+                '--bind-address=127.0.0.1,127.0.0.2', '--pid-file=' + self.data + '/pid', '--innodb-flush-log-at-trx-commit=0', '--skip-name-resolve', *secure]
 
     def ping(self):
         return ['mariadb-admin', '--no-defaults', '--socket=' + self.socket, '-u', 'root', 'ping']
@@ -285,7 +306,7 @@ class Mysql(Daemon):
 def sql(request, place):
     server = request.param(place)
     yield server
-    server.stop(signal.SIGQUIT if request.param is Pgsql else signal.SIGTERM)
+    server.stop(server.QUICKLY)
 
 
 # Postfix 3.7 speaks LATIN1 to PostgreSQL, later ones UTF8.
@@ -369,6 +390,100 @@ def test_sql_restart(sql, folder):
         assert asked.get('user@example.org', 'nobody@example.org') == ['user', None]
 
 
+# ---- TLS ----
+
+class Certificates:
+    """.right and .wrong are files of authorities; .server is a key and a certificate of the right one for 127.0.0.1, but not for 127.0.0.2."""
+
+    def __init__(self, folder):
+        right = Authority(folder, 'right')
+        self.right, self.wrong = right.pem, Authority(folder, 'wrong').pem
+        self.server = *right.sign('server', 'IP:127.0.0.1'), right.pem
+        self.client = right.sign('mail', 'DNS:mail')
+        for path in self.server[:2] + self.client:
+            os.chmod(path, 0o600)
+        if NOBODY:
+            shutil.chown(self.server[0], 'nobody', 'nogroup')
+        os.chmod(self.server[1], 0o644)
+
+
+@pytest.fixture(scope='module')
+def certificates(place):
+    return Certificates(os.path.join(place, 'tls'))
+
+
+@pytest.fixture
+def secure_sql(sql, certificates):
+    sql.restart(certificates.server)
+    yield sql
+    sql.restart(None)
+
+
+ENCRYPTED = {'pgsql': "query = SELECT ssl || ' ' || target FROM alias, pg_stat_ssl WHERE source = '%s' AND pid = pg_backend_pid()\n",
+             'mysql': "query = SELECT CONCAT(variable_value <> '', ' ', target) FROM alias, information_schema.session_status WHERE source = '%s' "
+                      "AND variable_name = 'Ssl_version'\n"}
+
+
+def pgsql_over_tls(server, options, host='127.0.0.1'):
+    """Both ways to say OPTIONS of libpq."""
+    address = '%s:%d' % (host, server.port)
+    return ('hosts = postgresql://mail:sesame@%s/postgres?%s\ndbname = any\n%s' % (address, options.replace(' ', '&'), ENCRYPTED['pgsql']),
+            'hosts = %s\nuser = mail\npassword = sesame\ndbname = dbname=postgres %s\n%s' % (address, options, ENCRYPTED['pgsql']))
+
+
+@pytest.mark.parametrize('sql', [Pgsql], indirect=True)
+def test_pgsql_tls(secure_sql, certificates):
+    keys, found = ['user@example.org', 'nobody@example.org'], {'user@example.org': 'true user'}
+    for options in ('sslmode=require', 'sslmode=verify-full sslrootcert=' + certificates.right):
+        for text in pgsql_over_tls(secure_sql, options):
+            assert secure_sql.same(text, keys) == found
+    for text in pgsql_over_tls(secure_sql, 'sslmode=verify-full sslrootcert=' + certificates.wrong):
+        secure_sql.neither_can_tell(text, keys[1], '127.0.0.1:%d: ' % secure_sql.port)
+        secure_sql.cannot_tell(keys[0], 'certificate verify failed')
+        assert 'sesame' not in secure_sql.one(keys[0])[2]
+    for text in pgsql_over_tls(secure_sql, 'sslmode=verify-full sslrootcert=' + certificates.right, '127.0.0.2'):
+        secure_sql.neither_can_tell(text, keys[1], 'server certificate for "127.0.0.1" does not match host name "127.0.0.2"')
+    for text in pgsql_over_tls(secure_sql, 'sslmode=verify-full sslrootcert=%s.none' % certificates.right):
+        secure_sql.neither_can_tell(text, keys[1], 'right.pem.none" does not exist')
+
+
+@pytest.mark.parametrize('sql', [Pgsql], indirect=True)
+def test_pgsql_without_tls(sql):
+    for text in pgsql_over_tls(sql, 'sslmode=require'):
+        sql.neither_can_tell(text, 'nobody@example.org', 'server does not support SSL, but SSL was required')
+    for text in pgsql_over_tls(sql, 'sslmode=prefer'):
+        assert sql.same(text, ['user@example.org']) == {'user@example.org': 'false user'}
+
+
+def mysql_over_tls(server, text, host='127.0.0.1'):
+    return 'hosts = %s:%d\nuser = mail\npassword = sesame\ndbname = mail\noption_group =\n%s%s' % (host, server.port, text, ENCRYPTED['mysql'])
+
+
+@pytest.mark.parametrize('sql', [Mysql], indirect=True)
+def test_mysql_tls(secure_sql, certificates):
+    keys, found = ['user@example.org', 'nobody@example.org'], {'user@example.org': '1 user'}
+    right, wrong, verify = 'tls_CAfile = %s\n' % certificates.right, 'tls_CAfile = %s\n' % certificates.wrong, 'tls_verify_cert = yes\n'
+    client = 'tls_key_file = %s\ntls_cert_file = %s\n' % certificates.client
+    for text in (right + verify, right, right + verify + client):
+        assert secure_sql.same(mysql_over_tls(secure_sql, text), keys) == found
+    for text in (wrong, wrong + verify, verify):
+        secure_sql.neither_can_tell(mysql_over_tls(secure_sql, text), keys[1], 'self-signed certificate in certificate chain')
+    secure_sql.neither_can_tell(mysql_over_tls(secure_sql, right + verify, '127.0.0.2'), keys[1], 'Validation of SSL server certificate failed')
+    secure_sql.neither_can_tell(mysql_over_tls(secure_sql, 'tls_CAfile = %s.none\n' % certificates.right), keys[1], 'TLS/SSL error: No such file')
+    assert secure_sql.same(mysql_over_tls(secure_sql, ''), keys) == {'user@example.org': '0 user'}
+
+
+@pytest.mark.parametrize('sql', [Mysql], indirect=True)
+def test_mysql_without_tls(sql, certificates):
+    right = 'tls_CAfile = %s\n' % certificates.right
+    sql.neither_can_tell(mysql_over_tls(sql, right + 'tls_verify_cert = yes\n'), 'nobody@example.org', 'SSL is required, but the server does not support it')
+    # Postfix goes on without TLS here.
+    sql.write(sql.path, mysql_over_tls(sql, right))
+    sql.cannot_tell('nobody@example.org', 'the server offers no TLS, and there are tls_* parameters')
+    sql.write(sql.path, sql.config(right + PLAIN, hosts='unix:' + sql.socket))
+    assert sql.one('user@example.org')[:2] == (0, 'user')
+
+
 # ---- ldap ----
 
 BASE = 'dc=example,dc=org'
@@ -385,6 +500,7 @@ class Ldap(Daemon):
     def __init__(self, folder):
         super().__init__(folder, 'ldap')
         import base64
+        self.tls_port = free_port()
         self.write(folder + '/slapd.conf', ''.join('include /etc/ldap/schema/%s.schema\n' % s for s in ('core', 'cosine', 'inetorgperson'))
                    + 'pidfile %s/pid\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\nallow bind_v2\ndatabase mdb\nsuffix "%s"\nrootdn "cn=root,%s"\nrootpw sesame\n'
                    'directory %s\n' % (self.data, BASE, BASE, self.data))
@@ -402,7 +518,14 @@ class Ldap(Daemon):
         self.start()
 
     def command(self):
-        return ['/usr/sbin/slapd', '-f', self.folder + '/slapd.conf', '-h', 'ldap://127.0.0.1:%d' % self.port, '-d', '0']
+        urls, conf = ['ldap://127.0.0.1:%d' % self.port, 'ldap://127.0.0.2:%d' % self.port], self.folder + '/slapd.conf'
+        if self.secure:
+            urls += ['ldaps://127.0.0.1:%d' % self.tls_port, 'ldaps://127.0.0.2:%d' % self.tls_port]
+            with open(conf) as f:
+                text = f.read()
+            conf += '.tls'
+            self.write(conf, 'TLSCertificateKeyFile %s\nTLSCertificateFile %s\n%s' % (*self.secure[:2], text))
+        return ['/usr/sbin/slapd', '-f', conf, '-h', ' '.join(urls), '-d', '0']
 
     def ping(self):
         return ['ldapsearch', '-x', '-H', 'ldap://127.0.0.1:%d' % self.port, '-b', '', '-s', 'base']
@@ -477,6 +600,69 @@ def test_ldap_restart(ldap, folder):
         assert asked.get('user@example.org', 'nobody@example.org') == [451, 451]
         ldap.start()
         assert asked.get('user@example.org', 'nobody@example.org') == ['user', None]
+
+
+@pytest.fixture
+def secure_ldap(ldap, certificates):
+    ldap.restart(certificates.server)
+    yield ldap
+    ldap.restart(None)
+
+
+def ldap_over_tls(server, text, host='127.0.0.1'):
+    """ldaps:, and start_tls."""
+    return (server.config(FILTERS['plain'] + text, hosts='ldaps://%s:%d' % (host, server.tls_port)),
+            server.config(FILTERS['plain'] + text + 'start_tls = yes\n', hosts=host))
+
+
+def test_ldap_tls(secure_ldap, certificates):
+    keys, found = ['user@example.org', 'nobody@example.org'], {'user@example.org': 'user'}
+    right, wrong, verify = 'tls_ca_cert_file = %s\n' % certificates.right, 'tls_ca_cert_file = %s\n' % certificates.wrong, 'tls_require_cert = yes\n'
+    client = 'tls_key = %s\ntls_cert = %s\n' % certificates.client
+    for more in ('', right + verify, right + verify + client, wrong):
+        for text in ldap_over_tls(secure_ldap, more):
+            assert secure_ldap.same(text, keys) == found
+    for more, host in ((wrong + verify, '127.0.0.1'), (verify, '127.0.0.1'), (right + verify, '127.0.0.2')):
+        for text in ldap_over_tls(secure_ldap, more, host):
+            secure_ldap.neither_can_tell(text, keys[1], ': the certificate is not good')
+    for more, why in (('tls_ca_cert_file = %s.none\n' % certificates.right, 'cannot read %s.none: No such file' % certificates.right),
+                      ('tls_cipher_suite = NONESUCH\n', 'the library does not take these tls_* parameters')):
+        for text in ldap_over_tls(secure_ldap, more):
+            secure_ldap.neither_can_tell(text, keys[1], why)
+
+
+def test_ldap_without_tls(ldap):
+    text = ldap_over_tls(ldap, '')[1]
+    ldap.neither_can_tell(text, 'nobody@example.org', 'Protocol error: unsupported extended operation')
+    ldap.neither_can_tell(text.replace('start_tls = yes\n', '').replace('127.0.0.1', 'ldaps://127.0.0.1:%d' % ldap.port), 'nobody@example.org',
+                          "Can't contact LDAP server")
+
+
+# A bind's and a StartTLS's success; the beginning of a message that is longer.
+LDAP_BOUND, LDAP_SECURE, LDAP_HALF = bytes.fromhex('300c02010161070a010004000400'), bytes.fromhex('300c02010178070a010004000400'), bytes.fromhex('300c02')
+
+
+@pytest.mark.parametrize('scheme,more,said', [('ldaps', '', []), ('ldap', 'start_tls = yes\n', [LDAP_SECURE]), ('ldap', 'start_tls = yes\n', []), ('ldap', '', [LDAP_HALF]),
+                                              ('ldap', '', [LDAP_BOUND]), ('ldap', '', [LDAP_BOUND, LDAP_HALF])])
+def test_ldap_hangs(folder, scheme, more, said):
+    """A server that says nothing, in a handshake, or within a message: Postfix waits for ever for some of these."""
+    import socket
+    import threading
+    t = Beside(folder, 'ldap')
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        def answer():
+            c, _ = server.accept()
+            with c:
+                for data in said:
+                    c.recv(4096)
+                    c.sendall(data)
+                while c.recv(4096):
+                    pass
+        thread = threading.Thread(target=answer)
+        thread.start()
+        t.write(t.path, 'server_host = %s://127.0.0.1:%d\nsearch_base = dc=x\nversion = 3\ntimeout = 1\nquery_filter = (cn=%%s)\n%s' % (scheme, server.getsockname()[1], more))
+        t.cannot_tell('user', 'Timed out')
+        thread.join()
 
 
 # ---- memcache: no module, but read from the same sort of file ----
