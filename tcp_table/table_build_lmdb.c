@@ -1,16 +1,10 @@
 /*
  * table_build_lmdb.c: lmdb: files, as LMDB 0.9 with MDB_NOSUBDIR would make them, written from the leaves up.
  *
- *	page    number:word pad:16 flags:16 lower:16 upper:16 offset_of_node:16...      (lower: the end of the offsets; upper: where nodes begin)
- *	        a value's own pages: number:word pad:16 flags:16 pages:32 value
- *	node    low:16 high:16 flags:16 key_length:16 key value                         (leaf: length of the value; branch: page, FLAGS its highest bits)
- *	meta    page, then magic:32 version:32 address:word map_size:word free_tree main_tree last_page:word transaction:word
- *	tree    pad:32 flags:16 depth:16 branches:word leaves:word overflows:word entries:word root:word
- *
- * Numbers and words are the machine's own.  Pages 0 and 1 are the meta pages, of which the one with the higher transaction counts: the file is as after
- * its first.  A leaf is filled before the next is begun.  The first key of a branch page is left out, as LMDB does.  A branch page must have two
- * children: the last of a row gets one from the page before if it would be alone.
+ * lmdb_file.h says how they lie on the disk.  The file is as after its first transaction.  A leaf is filled before the next is begun.  The first key of
+ * a branch page is left out, as LMDB does.  A branch page must have two children: the last of a row gets one from the page before if it would be alone.
  */
+#include "tcp_table/lmdb_file.h"
 #include "tcp_table/table_build.h"
 
 #include "lib/base/mem.h"
@@ -19,52 +13,22 @@
 
 enum {
 	PAGE = 4096,
-	PAGE_HEAD = 16,
-	NODE_HEAD = 8,
+	PAGE_HEAD = sizeof(struct lmdb_page),
+	NODE_HEAD = sizeof(struct lmdb_node),
 	NODE_MAX = (((PAGE - PAGE_HEAD) / 2) & -2) - 2,         /* mdb.c: me_nodemax: two nodes fit on a page */
 	KEY_MAX = 511,
 	META_PAGES = 2,
-	/* flags of pages and nodes */
-	PAGE_BRANCH = 1,
-	PAGE_LEAF = 2,
-	PAGE_OVERFLOW = 4,
-	PAGE_META = 8,
-	NODE_BIG = 1,                   /* the value stands on pages of its own */
 };
-#define LMDB_MAGIC 0xBEEFC0DEu
-#define LMDB_NONE UINT64_MAX            /* the root of an empty tree */
-#define LMDB_NOSUBDIR 0x4000
-#define LMDB_INTEGER_KEYS 8
-#define LMDB_MAP_MIN ((uint64_t)16 << 20)       /* Postfix's lmdb_map_size */
-
-struct page_head {
-	uint64_t number;
-	uint16_t pad, flags, lower, upper;
-};
-struct node_head {
-	uint16_t low, high, flags, key_n;
-};
-struct tree {
-	uint32_t pad;
-	uint16_t flags, depth;
-	uint64_t branches, leaves, overflows, entries, root;
-};
-struct meta {
-	struct page_head head;
-	uint32_t magic, version;
-	uint64_t address, map_size;
-	struct tree free, main;
-	uint64_t last_page, transaction;
-};
+#define LMDB_MAP_MIN ((size_t)16 << 20)         /* Postfix's lmdb_map_size */
 
 /* A page of the row that is made at the moment, for the row above it. */
 struct child {
 	struct bytes key;               /* the lowest below it */
-	uint64_t page;
+	size_t page;
 };
 struct lmdb_build {
 	struct buf file;
-	struct tree tree;
+	struct lmdb_tree tree;
 	struct child *row;
 	size_t row_n, row_cap;
 	size_t open;                    /* where the page begins that nodes are added to; 0: none */
@@ -72,14 +36,14 @@ struct lmdb_build {
 
 /* ---- pages ---- */
 
-static uint64_t build_lmdb_pages(const struct lmdb_build *b)
+static size_t build_lmdb_pages(const struct lmdb_build *b)
 {
 	return b->file.n / PAGE;
 }
 
-static struct page_head *build_lmdb_head(struct lmdb_build *b)
+static struct lmdb_page *build_lmdb_head(struct lmdb_build *b)
 {
-	return (struct page_head *)(void *)(b->file.p + b->open);
+	return (struct lmdb_page *)(void *)(b->file.p + b->open);
 }
 
 /* COUNT empty pages: where they begin. */
@@ -94,13 +58,13 @@ static size_t build_lmdb_grow(struct lmdb_build *b, size_t count)
 static void build_lmdb_begin(struct lmdb_build *b, uint16_t flags, struct bytes key)
 {
 	b->open = build_lmdb_grow(b, 1);
-	*build_lmdb_head(b) = (struct page_head){ .number = b->open / PAGE, .flags = flags, .lower = PAGE_HEAD, .upper = PAGE };
+	*build_lmdb_head(b) = (struct lmdb_page){ .number = b->open / PAGE, .flags = flags, .lower = PAGE_HEAD, .upper = PAGE };
 	if (b->row_n == b->row_cap) {
 		b->row_cap = b->row_cap ? b->row_cap * 2 : 64;
 		b->row = mem_array(b->row, b->row_cap, sizeof *b->row);
 	}
 	b->row[b->row_n++] = (struct child){ key, b->open / PAGE };
-	*(flags == PAGE_LEAF ? &b->tree.leaves : &b->tree.branches) += 1;
+	*(flags == LMDB_LEAF ? &b->tree.leaves : &b->tree.branches) += 1;
 }
 
 /* Nodes begin at even places. */
@@ -111,13 +75,13 @@ static size_t build_lmdb_node_size(size_t key_n, size_t value_n)
 
 static bool build_lmdb_fits(struct lmdb_build *b, size_t size)
 {
-	const struct page_head *h = build_lmdb_head(b);
+	const struct lmdb_page *h = build_lmdb_head(b);
 	return b->open && (size_t)(h->upper - h->lower) >= size + sizeof(uint16_t);
 }
 
-static void build_lmdb_node(struct lmdb_build *b, const struct node_head *node, struct bytes key, struct bytes value)
+static void build_lmdb_node(struct lmdb_build *b, const struct lmdb_node *node, struct bytes key, struct bytes value)
 {
-	struct page_head *h = build_lmdb_head(b);
+	struct lmdb_page *h = build_lmdb_head(b);
 	h->upper = (uint16_t)(h->upper - build_lmdb_node_size(key.n, value.n));
 	char *page = b->file.p + b->open, *at = page + h->upper;
 	memcpy(page + h->lower, &h->upper, sizeof h->upper);
@@ -132,13 +96,13 @@ static void build_lmdb_node(struct lmdb_build *b, const struct node_head *node, 
 /* ---- leaves ---- */
 
 /* Writes VALUE to pages of its own: the number of the first. */
-static uint64_t build_lmdb_overflow(struct lmdb_build *b, struct bytes value)
+static size_t build_lmdb_overflow(struct lmdb_build *b, struct bytes value)
 {
 	size_t count = (PAGE_HEAD + value.n + PAGE - 1) / PAGE, at = build_lmdb_grow(b, count);
-	struct page_head head = { .number = at / PAGE, .flags = PAGE_OVERFLOW };
+	struct lmdb_page head = { .number = at / PAGE, .flags = LMDB_OVERFLOW };
 	uint32_t pages = (uint32_t)count;
 	memcpy(b->file.p + at, &head, sizeof head);
-	memcpy(b->file.p + at + offsetof(struct page_head, lower), &pages, sizeof pages);
+	memcpy(b->file.p + at + offsetof(struct lmdb_page, lower), &pages, sizeof pages);
 	memcpy(b->file.p + at + PAGE_HEAD, value.p, value.n);
 	b->tree.overflows += count;
 	return at / PAGE;
@@ -146,19 +110,19 @@ static uint64_t build_lmdb_overflow(struct lmdb_build *b, struct bytes value)
 
 static void build_lmdb_entry(struct lmdb_build *b, const struct table_entry *e)
 {
-	struct node_head node = {
+	struct lmdb_node node = {
 		.low = (uint16_t)(e->value.n & 0xffff), .high = (uint16_t)(e->value.n >> 16), .key_n = (uint16_t)e->key.n
 	};
 	struct bytes value = e->value;
-	uint64_t page;
+	size_t page;
 
 	if (NODE_HEAD + e->key.n + e->value.n > NODE_MAX) {
 		page = build_lmdb_overflow(b, e->value);
-		node.flags = NODE_BIG;
+		node.flags = LMDB_BIG;
 		value = bytes_make(&page, sizeof page);
 	}
 	if (!build_lmdb_fits(b, build_lmdb_node_size(e->key.n, value.n)))
-		build_lmdb_begin(b, PAGE_LEAF, e->key);
+		build_lmdb_begin(b, LMDB_LEAF, e->key);
 	build_lmdb_node(b, &node, e->key, value);
 	b->tree.entries++;
 }
@@ -185,11 +149,11 @@ static size_t build_lmdb_share(const struct child *children, size_t n)
 
 static void build_lmdb_branch(struct lmdb_build *b, const struct child *children, size_t n)
 {
-	build_lmdb_begin(b, PAGE_BRANCH, children[0].key);
+	build_lmdb_begin(b, LMDB_BRANCH, children[0].key);
 	for (size_t i = 0; i < n; i++) {
 		struct bytes key = i ? children[i].key : BYTES("");
 		uint64_t page = children[i].page;
-		const struct node_head node = {
+		const struct lmdb_node node = {
 			.low = (uint16_t)(page & 0xffff), .high = (uint16_t)(page >> 16 & 0xffff), .flags = (uint16_t)(page >> 32),
 			.key_n = (uint16_t)key.n
 		};
@@ -216,7 +180,7 @@ static void build_lmdb_row(struct lmdb_build *b)
 
 static void build_lmdb_tree(struct lmdb_build *b, const struct table_entry *entries, size_t n)
 {
-	b->tree.root = LMDB_NONE;
+	b->tree.root = LMDB_NO_PAGE;
 	for (size_t i = 0; i < n; i++)
 		build_lmdb_entry(b, &entries[i]);
 	if (!n)
@@ -226,15 +190,15 @@ static void build_lmdb_tree(struct lmdb_build *b, const struct table_entry *entr
 	b->tree.root = b->row[0].page;
 }
 
-static void build_lmdb_meta(struct lmdb_build *b, unsigned number, const struct tree *tree, uint64_t last_page)
+static void build_lmdb_meta(struct lmdb_build *b, unsigned number, const struct lmdb_tree *tree, size_t last_page)
 {
-	uint64_t size = b->file.n * 2;
-	struct meta m = {
-		.head = { .number = number, .flags = PAGE_META },
+	size_t size = b->file.n * 2;
+	struct lmdb_meta m = {
+		.page = { .number = number, .flags = LMDB_META },
 		.magic = LMDB_MAGIC,
 		.version = 1,
 		.map_size = size > LMDB_MAP_MIN ? size : LMDB_MAP_MIN,
-		.free = { .pad = PAGE, .flags = LMDB_NOSUBDIR | LMDB_INTEGER_KEYS, .root = LMDB_NONE },
+		.free = { .page_size = PAGE, .flags = LMDB_NOSUBDIR | LMDB_INTEGER_KEYS, .root = LMDB_NO_PAGE },
 		.main = *tree,
 		.last_page = last_page,
 		.transaction = number,
@@ -244,7 +208,7 @@ static void build_lmdb_meta(struct lmdb_build *b, unsigned number, const struct 
 
 static int build_lmdb(int fd, const char *path, const struct table_entry *entries, size_t n, struct buf *err)
 {
-	static const struct tree empty = { .root = LMDB_NONE };
+	static const struct lmdb_tree empty = { .root = LMDB_NO_PAGE };
 	struct lmdb_build b = { 0 };
 
 	for (size_t i = 0; i < n; i++) {

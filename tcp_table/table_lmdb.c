@@ -1,18 +1,10 @@
 /*
- * table_lmdb.c: lmdb:/file: /file.lmdb, a single file of LMDB 0.9 (MDB_NOSUBDIR), as postmap makes it.
- *
- * The file is pages of one size.  Pages 0 and 1 are meta pages; the one with the higher transaction number counts.  It names the root page of a B+tree: leaf
- * pages hold keys and values, in the order of memcmp(), branch pages hold keys and the pages of what is not below them.  A value that is too long for a
- * leaf stands on overflow pages.  Numbers are the machine's own: a file from another kind of machine has another magic number, or none that is right.
- *
- *	page    number:word unused:16 flags:16 lower:16 upper:16 offset_of_node:16...   (lower: the end of the offsets)
- *	node    low:16 high:16 flags:16 key_length:16 key value                         (leaf: length of the value; branch: page, FLAGS its highest bits)
- *	meta    page, then magic:32 version:32 address:word map_size:word free_tree main_tree last_page:word transaction:word
- *	tree    page_size:32 flags:16 depth:16 branches:word leaves:word overflows:word entries:word root:word
+ * table_lmdb.c: lmdb:/file: /file.lmdb, as postmap makes it.  lmdb_file.h says how it lies on the disk.
  *
  * Writers never write to a page that the last two transactions know.  So what was read between two looks at the meta pages is of one transaction when both
  * looks are alike, and no lock and no place in LMDB's table of readers is needed; nor does it matter when a writer makes the file larger.
  */
+#include "tcp_table/lmdb_file.h"
 #include "tcp_table/table_build.h"
 #include "tcp_table/table_disk.h"
 #include "tcp_table/table_kinds.h"
@@ -21,51 +13,10 @@
 #include <sys/stat.h>
 
 enum {
-	LMDB_MAGIC = (int)0xBEEFC0DE,
-	LMDB_VERSION = 1,
 	LMDB_PAGE_MIN = 256,
 	LMDB_PAGE_MAX = 32768,
 	LMDB_DEPTH_MAX = 32,            /* mdb.c: CURSOR_STACK */
-	/* flags of pages */
-	LMDB_BRANCH = 1,
-	LMDB_LEAF = 2,
-	LMDB_OVERFLOW = 4,
-	LMDB_META = 8,
-	LMDB_SORTS = 0x6f,              /* all that say what a page is for */
-	/* flags of nodes */
-	LMDB_BIG = 1,
-	LMDB_PLAIN = 0,
-	/* flags of trees: keys are compared in another way, or there are several values for one */
-	LMDB_PECULIAR = 0x02 | 0x04 | 0x08,
 };
-
-struct lmdb_page {
-	size_t number;
-	uint16_t pad, flags, lower, upper;
-};
-
-struct lmdb_node {
-	uint16_t low, high, flags, key_n;
-};
-
-struct lmdb_tree {
-	uint32_t page_size;
-	uint16_t flags, depth;
-	size_t branches, leaves, overflows, entries, root;
-};
-
-struct lmdb_meta {
-	struct lmdb_page page;
-	uint32_t magic, version;
-	size_t address, map_size;
-	struct lmdb_tree free, main;
-	size_t last_page, transaction;
-};
-
-_Static_assert(sizeof(struct lmdb_page) == 8 + sizeof(size_t) && sizeof(struct lmdb_node) == 8, "as they lie in the file");
-_Static_assert(sizeof(struct lmdb_meta) == sizeof(struct lmdb_page) + 24 + 14 * sizeof(size_t), "as they lie in the file");
-
-static const size_t lmdb_no_page = (size_t)-1;
 
 /* One lookup. */
 struct lmdb_look {
@@ -91,7 +42,7 @@ static int lmdb_read_metas(const struct table_disk_file *f, struct lmdb_meta *re
 
 static bool lmdb_meta_sound(const struct lmdb_meta *m, uint32_t page_size)
 {
-	return (m->page.flags & LMDB_SORTS) == LMDB_META && m->magic == (uint32_t)LMDB_MAGIC && m->version == LMDB_VERSION &&
+	return (m->page.flags & LMDB_SORTS) == LMDB_META && m->magic == LMDB_MAGIC && m->version == LMDB_VERSION &&
 	       m->free.page_size == page_size && !(m->main.flags & LMDB_PECULIAR) && m->main.depth <= LMDB_DEPTH_MAX;
 }
 
@@ -271,7 +222,7 @@ static int lmdb_descend(struct lmdb_look *l, struct bytes key, struct buf *ret)
 {
 	size_t page = l->meta->main.root;
 
-	if (page == lmdb_no_page)
+	if (page == LMDB_NO_PAGE)
 		return l->meta->main.depth == 0 ? 0 : -EIO;
 	for (unsigned depth = 1;; depth++) {
 		bool leaf = depth == l->meta->main.depth;
@@ -370,7 +321,7 @@ static int lmdb_each(const struct table_disk_file *f, table_entry_fn *fn, void *
 	int r = fstat(f->fd, &st) < 0 ? -errno : lmdb_begin(f, &w.look);
 	if (r == 0)
 		w.pages = (uint64_t)st.st_size / w.look.meta->free.page_size;
-	if (r == 0 && w.look.meta->main.root != lmdb_no_page)
+	if (r == 0 && w.look.meta->main.root != LMDB_NO_PAGE)
 		r = lmdb_walk_page(&w, w.look.meta->main.root, 1);
 	int still = w.look.meta ? lmdb_still(&w.look) : 0;
 	buf_fini(&w.look.page);
