@@ -2,14 +2,14 @@
  * table_build.c: entries, their duplicates, and the file that takes the place of the old one.
  *
  * Locks, so that no two write at a time: "file.db.tmp" is locked while it is written, as postmap does it with cdb; and when the old entries are kept, the
- * old file is locked against postmap, which changes it in place, but not against those who read.  Locks are those of the open file (Linux): POSIX locks
- * would fall when a library closes another descriptor of the file.  The two kinds heed each other.
+ * old file is locked against postmap, which changes it in place, but not against those who read (file_lock.h).
  */
 #include "tcp_table/table_build.h"
 
 #include "lib/base/arena.h"
 #include "lib/base/mem.h"
 #include "lib/base/strmap.h"
+#include "tcp_table/file_lock.h"
 #include "tcp_table/table_fold.h"
 
 #include <errno.h>
@@ -112,15 +112,6 @@ bool table_build_remove(struct table_build *b, struct bytes key)
 
 /* ---- files and locks ---- */
 
-static int table_build_lock(int fd, short type)
-{
-	struct flock l = { .l_type = type, .l_whence = SEEK_SET };
-	while (fcntl(fd, F_OFD_SETLKW, &l) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return 0;
-}
-
 /* Is FD still what PATH names? */
 static bool table_build_named(int fd, const char *path)
 {
@@ -128,14 +119,14 @@ static bool table_build_named(int fd, const char *path)
 	return fstat(fd, &open) == 0 && stat(path, &named) == 0 && open.st_dev == named.st_dev && open.st_ino == named.st_ino;
 }
 
-/* Opens PATH and locks it: the file that has the name when the lock is ours. */
-static int table_build_open_locked(const char *path, int flags, short type, int *ret)
+/* Opens PATH and locks it, alone if it is to be written to: the file that has the name when the lock is ours. */
+static int table_build_open_locked(const char *path, int flags, int *ret)
 {
 	for (;;) {
 		int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (fd < 0)
 			return -errno;
-		int r = table_build_lock(fd, type);
+		int r = file_lock(fd, flags != O_RDONLY);
 		if (r == 0 && table_build_named(fd, path)) {
 			*ret = fd;
 			return 0;
@@ -155,7 +146,7 @@ static int table_build_keep(void *arg, struct bytes key, struct bytes value)
 static int table_build_read_old(struct table_build *b, const struct table_ops *const *kinds, struct bytes map, struct buf *err)
 {
 	struct table *old;
-	int r = table_build_open_locked(b->path, O_RDONLY, F_RDLCK, &b->old_fd);
+	int r = table_build_open_locked(b->path, O_RDONLY, &b->old_fd);
 	if (r == -ENOENT && !b->options.must_exist)
 		return 0;
 	if (r < 0) {
@@ -204,7 +195,7 @@ int table_build_new(const struct table_ops *const *kinds, struct bytes map, cons
 	*b = (struct table_build){ .builder = builder, .options = *o, .fd = -1, .old_fd = -1 };
 	b->path = table_build_path(file, builder->suffix);
 	b->temp = mem_printf("%s.tmp", b->path);
-	int r = table_build_open_locked(b->temp, O_RDWR | O_CREAT, F_WRLCK, &b->fd);
+	int r = table_build_open_locked(b->temp, O_RDWR | O_CREAT, &b->fd);
 	if (r < 0)
 		buf_printf(err, "cannot make %s: %s", b->temp, strerror(-r));
 	if (r == 0 && o->keep)

@@ -1,9 +1,8 @@
 /*
  * table_db.c: hash:/file and btree:/file: /file.db, made by postmap or postalias (Berkeley DB 5.3).
  *
- * postmap writes over the file in place, under an exclusive fcntl lock; so each lookup takes a shared one, as in Postfix, looks whether the file is
- * still the one that was opened, and opens it again if not.  Locks of the open file description (Linux) do not fall with another descriptor of this
- * process, as POSIX locks would: several tables may use one file.
+ * postmap writes over the file in place, under an exclusive lock (file_lock.h); so each lookup takes a shared one, as in Postfix, looks whether the file
+ * is still the one that was opened, and opens it again if not.
  *
  * Keys and values have a NUL behind them when postmap made them, and none when Sendmail's makemap did.  Which of the two a file holds is learnt
  * from the first key that is found.
@@ -11,6 +10,7 @@
  * The handle is not made for threads: one lookup at a time for each table.  Mostly nobody holds the lock, the file is the one that is open, and its pages
  * are in memory; then a lookup is done at once.  Else, before it would have to wait, it is begun again in the thread pool.
  */
+#include "tcp_table/file_lock.h"
 #include "tcp_table/table_build.h"
 #include "tcp_table/table_kinds.h"
 
@@ -63,6 +63,17 @@ static int db_errno(int r)
 	return r > 0 ? -r : -EIO;
 }
 
+static void db_why(const struct db_table *t, int r, struct buf *err)
+{
+	char why[64];
+	if (r == -EAGAIN)
+		buf_printf(err, "%s: somebody keeps it locked", t->path);
+	else if (r == -EIO)
+		buf_printf(err, "%s: the file is damaged", t->path);
+	else
+		buf_printf(err, "%s: %s", t->path, strerror_r(-r, why, sizeof why));
+}
+
 /* Berkeley DB's ways to read a page: this, and when it fails a seek and a read. */
 static ssize_t db_pread(int fd, void *to, size_t n, off_t offset)
 {
@@ -87,29 +98,17 @@ static void __attribute__((constructor)) db_readers_init(void)
 
 /* ---- locks ---- */
 
-static int db_lock_once(int fd, short type)
-{
-	struct flock l = { .l_type = type, .l_whence = SEEK_SET };
-	return fcntl(fd, F_OFD_SETLK, &l) < 0 ? -errno : 0;
-}
-
 static int db_lock(int fd)
 {
 	static const struct timespec pause = { .tv_nsec = DB_LOCK_PAUSE_MS * 1000000L };
 
 	for (unsigned tries = 0; tries < DB_LOCK_TRIES; tries++) {
-		int r = db_lock_once(fd, F_RDLCK);
-		if (r != -EAGAIN && r != -EACCES)
+		int r = file_lock_try(fd);
+		if (r != -EAGAIN)
 			return r;
 		nanosleep(&pause, NULL);
 	}
 	return -EAGAIN;
-}
-
-static void db_unlock(int fd)
-{
-	int r = db_lock_once(fd, F_UNLCK);
-	(void)r; /* the descriptor is ours: there is nothing it could fail for */
 }
 
 /* ---- opening ---- */
@@ -225,7 +224,7 @@ static int db_ready(struct db_table *t)
 	/* Removed, or replaced by something of no use, or changed. */
 	if (!same && fstat(t->fd, &st) == 0 && db_untouched(&st, &t->st))
 		return 0;
-	db_unlock(t->fd);
+	file_unlock(t->fd);
 	return db_reopen(t);
 }
 
@@ -276,13 +275,13 @@ static int db_get_at_once(struct db_table *t, struct bytes key, struct buf *ret)
 
 	if (pthread_mutex_trylock(&t->mutex) != 0)
 		return -DB_WOULD_WAIT;
-	if (t->db && t->pid == getpid() && db_lock_once(t->fd, F_RDLCK) == 0) {
+	if (t->db && t->pid == getpid() && file_lock_try(t->fd) == 0) {
 		if (stat(t->path, &st) == 0 && db_current(t, &st)) {
 			db_at_once = true;
 			r = db_get_both(t, key, ret);
 			db_at_once = false;
 		}
-		db_unlock(t->fd);
+		file_unlock(t->fd);
 	}
 	pthread_mutex_unlock(&t->mutex);
 	/* What has gone wrong may be better when the file is opened anew. */
@@ -292,22 +291,19 @@ static int db_get_at_once(struct db_table *t, struct bytes key, struct buf *ret)
 static int db_get(void *state, struct bytes key, struct buf *ret, struct buf *err)
 {
 	struct db_table *t = state;
-	char why[64];
 
 	pthread_mutex_lock(&t->mutex);
 	int r = db_ready(t);
 	if (r == 0) {
 		ASSERT(t->db);
 		r = db_get_both(t, key, ret);
-		db_unlock(t->fd);
+		file_unlock(t->fd);
 		if (r < 0)
 			db_shut(t); /* it may be better when it is opened anew */
 	}
 	pthread_mutex_unlock(&t->mutex);
-	if (r == -EAGAIN)
-		buf_printf(err, "%s: somebody keeps it locked", t->path);
-	else if (r < 0)
-		buf_printf(err, "%s: %s", t->path, strerror_r(-r, why, sizeof why));
+	if (r < 0)
+		db_why(t, r, err);
 	return r;
 }
 
@@ -356,11 +352,11 @@ static int db_each(void *state, table_entry_fn *fn, void *arg, struct buf *err)
 	if (r == 0) {
 		ASSERT(t->db);
 		r = db_walk(t, fn, arg);
-		db_unlock(t->fd);
+		file_unlock(t->fd);
 	}
 	pthread_mutex_unlock(&t->mutex);
 	if (r < 0)
-		buf_printf(err, "%s: %s", t->path, strerror(-r));
+		db_why(t, r, err);
 	return r;
 }
 
@@ -392,11 +388,12 @@ static int db_open(DBTYPE type, struct bytes spec, void **ret_state, struct buf 
 
 	int r = db_reopen(t);
 	if (r < 0) {
-		buf_printf(err, "cannot open %s: %s", t->path, r == -EIO ? "the file is damaged" : strerror(-r));
+		buf_add_str(err, "cannot open ");
+		db_why(t, r, err);
 		db_close(t);
 		return r;
 	}
-	db_unlock(t->fd);
+	file_unlock(t->fd);
 	db_warn_when_old(t, spec);
 	*ret_state = t;
 	return 0;

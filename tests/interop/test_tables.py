@@ -1,4 +1,5 @@
 """Tables made by Debian's postmap and postalias, and real table servers, asked by a script."""
+import fcntl
 import os
 import subprocess
 
@@ -7,7 +8,7 @@ import pytest
 from gp.actors import Hop
 from gp.fixtures import Fixture
 from gp.postfix import unpack
-from gp.server import BINARY, Gatepost, free_port
+from gp.server import BINARY, Gatepost, free_port, wait_for
 from gp.smtp import Smtp
 
 
@@ -64,10 +65,15 @@ def postfix(folder):
         with open(os.path.join(conf, name), 'w') as f:
             f.write(text)
 
+    def begin(command, *args):
+        return subprocess.Popen([root + '/usr/sbin/' + command, '-c', conf, *args], env=dict(os.environ, LD_LIBRARY_PATH=root + '/usr/lib/postfix'),
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
     def run(command, *args, stdin=''):
-        done = subprocess.run([root + '/usr/sbin/' + command, '-c', conf, *args], input=stdin, env=dict(os.environ, LD_LIBRARY_PATH=root + '/usr/lib/postfix'),
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
-        return done.returncode, done.stdout.rstrip('\n'), done.stderr
+        with begin(command, *args) as process:
+            out, err = process.communicate(stdin, timeout=30)
+        return process.returncode, out.rstrip('\n'), err
+    run.begin = begin
     return run
 
 
@@ -96,6 +102,33 @@ def test_postmap(folder, postfix, kind):
         assert asked.get(KEYS[0]) == [None]
         os.truncate(source + '.db', 5000)
         assert asked.get(*KEYS[:2]) == [451, 451]
+
+
+def locked(path):
+    with open(path, 'rb') as f:
+        try:
+            fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize('kind', ['hash', 'btree'])
+def test_postmap_at_work(folder, postfix, kind):
+    """While postmap has its lock nothing can be told of the file, whatever it has written so far."""
+    source = os.path.join(folder, 'map')
+    table = kind + ':' + source
+    write(source, 'user0@example.org value 0\n')
+    assert postfix('postmap', table)[0] == 0
+    with postfix.begin('postmap', '-i', table) as writer:
+        writer.stdin.write(''.join('user%d@example.org  value %d\n' % (i, i) for i in range(1, 5000)))
+        writer.stdin.flush()
+        wait_for(lambda: locked(source + '.db'), "postmap's lock")
+        said = subprocess.run([BINARY, 'table', 'get', table, KEYS[0]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+        assert (said.returncode, said.stdout) == (1, '') and 'somebody keeps it locked' in said.stderr
+        writer.communicate(timeout=30)
+    said = subprocess.run([BINARY, 'table', 'get', table, *KEYS], stdout=subprocess.PIPE, text=True, timeout=30, check=False)
+    assert said.stdout.splitlines() == ['%s\tvalue %d' % (k, int(k[4:-12])) for k in KEYS[:4]]
 
 
 @pytest.mark.parametrize('kind', ['cdb', 'lmdb'])

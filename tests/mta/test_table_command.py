@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from gp.server import BINARY, PATIENCE
+from gp.server import BINARY, PATIENCE, wait_for
 
 
 class Ran:
@@ -224,18 +224,44 @@ def test_build_what_cannot_be(folder):
     assert dumped('lmdb:' + path) == {'k': 'w'}
 
 
-def test_build_waits_for_another(folder, kind):
+def waits_for_lock(process, path):
+    """PROCESS is in the kernel's list of those who wait for a lock of the file, or ends without having waited."""
+    def waits():
+        with open('/proc/locks') as f:
+            return process.poll() is not None or any('->' in line and ':%d ' % os.stat(path).st_ino in line for line in f)
+    wait_for(waits, 'a wait for the lock')
+    return process.poll() is None
+
+
+# postmap locks with flock(2), other tools with fcntl(2).
+@pytest.mark.parametrize('lock', [fcntl.flock, fcntl.lockf])
+def test_build_waits_for_another(folder, kind, lock):
     path = write(os.path.join(folder, 'map'), 'a 1\n')
     with open(path + KINDS[kind] + '.tmp', 'wb') as other:
-        fcntl.lockf(other, fcntl.LOCK_EX)
+        lock(other, fcntl.LOCK_EX)
         with subprocess.Popen([BINARY, 'table', 'build', kind + ':' + path]) as building:
             other.write(b'the work of another')
             other.flush()
-            assert building.poll() is None
+            assert waits_for_lock(building, other.name)
             os.rename(path + KINDS[kind] + '.tmp', path + KINDS[kind])
-            fcntl.lockf(other, fcntl.LOCK_UN)
+            lock(other, fcntl.LOCK_UN)
             assert building.wait(PATIENCE) == 0
     assert dumped(kind + ':' + path) == {'a': '1'}
+
+
+@pytest.mark.parametrize('lock', [fcntl.flock, fcntl.lockf])
+def test_change_waits_for_writer(folder, kind, lock):
+    path = write(os.path.join(folder, 'map'), 'a 1\n')
+    table('build', kind + ':' + path)
+    with open(path + KINDS[kind], 'r+b') as other:
+        lock(other, fcntl.LOCK_EX)
+        with subprocess.Popen([BINARY, 'table', 'build', '-i', kind + ':' + path], stdin=subprocess.PIPE) as building:
+            building.stdin.write(b'b 2\n')
+            building.stdin.close()
+            assert waits_for_lock(building, other.name)
+            lock(other, fcntl.LOCK_UN)
+            assert building.wait(PATIENCE) == 0
+    assert dumped(kind + ':' + path) == {'a': '1', 'b': '2'}
 
 
 def test_check(folder, kind):
