@@ -37,10 +37,18 @@ void delivery_fini(void)
 
 /* ---- the journal ---- */
 
+/* As the client names it, at each try and from MAIL on.  What scripts and gates make of it (SRS) may be another each day, and is not known at RCPT. */
+static struct bytes delivery_sender(const struct gate_txn *txn)
+{
+	struct bytes raw = txn->sender.raw;
+
+	return raw.n >= 2 ? bytes_skip(bytes_first(raw, raw.n - 1), 1) : txn->sender.address.address;
+}
+
 /* A target is known by the first of its next hops: which one of them takes it in the end may differ from try to try. */
 static struct journal_key delivery_key(const struct gate_txn *txn, const struct delivery_target *t)
 {
-	return (struct journal_key){ bytes_of(t->hops[0]->name), txn->sender.address.address, t->address.address };
+	return (struct journal_key){ bytes_of(t->hops[0]->name), delivery_sender(txn), t->address.address };
 }
 
 struct delivery_digest {

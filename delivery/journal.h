@@ -26,7 +26,7 @@ enum journal_state { JOURNAL_NONE, JOURNAL_DELIVERED, JOURNAL_REFUSED, JOURNAL_U
 struct journal;
 struct journal_key {
 	struct bytes hop;               /* name of the next hop */
-	struct bytes sender, rcpt;      /* addresses */
+	struct bytes sender, rcpt;      /* addresses: as the client gave it, as the next hop is told */
 };
 struct journal_note {
 	struct journal_key key;
