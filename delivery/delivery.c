@@ -264,6 +264,7 @@ TASK_FN int delivery_run(const struct delivery_params *p, struct delivery_outcom
 	delivery_legs_collect(p, &legs);
 	if (legs.count)
 		r = delivery_attempt(p, &legs);
+	delivery_legs_share(p);
 	delivery_conclude(p, ret);
 	delivery_remember(p->txn, r < 0 ? DELIVERY_UNANSWERED : DELIVERY_ANSWERED);
 	return r;

@@ -26,6 +26,7 @@ struct delivery_target {
 	bool refused_before;                    /* at an earlier try, and the client was told to come again (docs/delivery.md) */
 	bool uncertain;                         /* all was sent and no answer came: it may have it.  The reply is 4xx */
 	struct delivery_target *group_next;
+	const struct delivery_target *twin;     /* the client has named this recipient before, and this is its outcome; NULL: it has not */
 };
 
 /* All targets that go to one next hop in one transaction. */

@@ -44,6 +44,57 @@ static void leg_add(struct delivery_leg *leg, struct delivery_target *t)
 	leg->group.target_count++;
 }
 
+/* The same in all that matters to who gets the message, and hears of it.  One whom a gate has added is its own affair. */
+static bool leg_same_rcpt(const struct gate_rcpt *a, const struct gate_rcpt *b)
+{
+	return !a->added && !b->added && smtp_address_eq(&a->path.address, &b->path.address) && a->path.notify == b->path.notify &&
+	    bytes_eq(a->path.orcpt, b->path.orcpt);
+}
+
+static bool leg_same_target(const struct delivery_target *a, const struct delivery_target *b)
+{
+	return a->hop_count == b->hop_count && smtp_address_eq(&a->address, &b->address) &&
+	    memcmp(a->hops, b->hops, a->hop_count * sizeof *a->hops) == 0;
+}
+
+/* The first target that is the same, of the recipient when it was named before. */
+static const struct delivery_target *leg_twin(const struct gate_txn *txn, const struct gate_rcpt *rcpt, const struct delivery_target *of)
+{
+	const struct gate_rcpt *before;
+
+	LIST_EACH(before, &txn->rcpts, const struct gate_rcpt, link) {
+		if (before == rcpt)
+			break;
+		for (const struct delivery_target *t = leg_same_rcpt(before, rcpt) ? before->targets : NULL; t; t = t->next)
+			if (leg_same_target(t, of))
+				return t;
+	}
+	return NULL;
+}
+
+void delivery_legs_share(const struct delivery_params *p)
+{
+	struct gate_rcpt *rcpt;
+
+	LIST_EACH(rcpt, &p->txn->rcpts, struct gate_rcpt, link) {
+		for (struct delivery_target *t = rcpt->targets; t; t = t->next) {
+			if (!t->twin)
+				continue;
+			t->reply = t->twin->reply;
+			t->delivered = t->twin->delivered;
+			t->delivered_before = t->twin->delivered_before;
+			t->refused_before = t->twin->refused_before;
+			t->uncertain = t->twin->uncertain;
+		}
+	}
+}
+
+static bool leg_needs(const struct delivery_params *p, const struct gate_rcpt *rcpt, struct delivery_target *t)
+{
+	t->twin = leg_twin(p->txn, rcpt, t);
+	return !t->twin && !t->delivered_before;
+}
+
 void delivery_legs_collect(const struct delivery_params *p, struct delivery_legs *ret)
 {
 	struct delivery_legs legs = { 0 };
@@ -51,7 +102,7 @@ void delivery_legs_collect(const struct delivery_params *p, struct delivery_legs
 
 	LIST_EACH(rcpt, &p->txn->rcpts, struct gate_rcpt, link)
 		for (struct delivery_target *t = rcpt->targets; t; t = t->next)
-			if (!t->delivered_before)
+			if (leg_needs(p, rcpt, t))
 				leg_add(leg_for(&legs, p, t), t);
 	for (struct delivery_leg *leg = legs.first; leg; leg = leg->next) {
 		leg->group.alone = legs.count == 1;

@@ -17,7 +17,7 @@ struct delivery_leg {
 };
 
 /* Targets with the same next hops go together, up to what those take at once.  LEGS and their count live in the arena of TXN.  Targets
- * that need nothing more (delivered_before) are left out. */
+ * that need nothing more (delivered_before) are left out, and those of a recipient that the client has named before: its outcome is theirs. */
 struct delivery_legs {
 	struct delivery_leg *first;
 	unsigned count;
@@ -33,5 +33,7 @@ TASK_FN int delivery_legs_prepare(struct delivery_legs *legs) __attribute__((war
 TASK_FN int delivery_legs_commit(struct delivery_legs *legs) __attribute__((warn_unused_result));
 /* Whatever is prepared and not committed is dropped. */
 TASK_FN void delivery_legs_rollback(struct delivery_legs *legs);
+/* Targets that were left out for another's sake get its outcome. */
+void delivery_legs_share(const struct delivery_params *p);
 
 #endif
