@@ -160,6 +160,8 @@ int access_header(struct bytes text, struct bytes *ret_name, struct bytes *ret_v
 {
 	struct bytes value = text, name = bytes_cut(&value, ':');
 
+	/* RFC 5322 section 4.5 has blanks before the colon in old messages, so Postfix takes them; they are not written. */
+	name = bytes_trim(name);
 	if (!value.p || !access_field_name(name))
 		return -EINVAL;
 	*ret_name = name;

@@ -98,6 +98,8 @@ static void test_header(void **state)
 	assert_true(bytes_eq(name, BYTES("X-Spam")) && bytes_eq(value, BYTES(" a: b")));
 	assert_int_equal(access_header(BYTES("X:"), &name, &value), 0);
 	assert_true(bytes_eq(name, BYTES("X")) && value.n == 0);
+	assert_int_equal(access_header(BYTES("X-Old : v"), &name, &value), 0);
+	assert_true(bytes_eq(name, BYTES("X-Old")) && bytes_eq(value, BYTES(" v")));
 	static const char *const bad[] = { "", "no colon", ": x", "two words: x", "\xc3\xa9: x" };
 	for (unsigned i = 0; i < COUNT_OF(bad); i++)
 		assert_int_equal(access_header(bytes_of(bad[i]), &name, &value), -EINVAL);
