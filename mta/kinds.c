@@ -151,7 +151,7 @@ static void *define_milter(struct reader *r, cfg_t *s, const char *name, struct 
 static cfg_opt_t policy_settings[] = {
 	READER_VALUE("connect_timeout"), READER_VALUE("command_timeout"), READER_VALUE("idle"), READER_VALUE("max_ttl"),
 	READER_VALUE("request_limit"), READER_VALUE("policy_context"), READER_VALUE("compatibility_level"), READER_VALUE("mail_version"),
-	READER_VALUE("compat"), READER_VALUE("extras"), READER_VALUE("cache"),
+	READER_VALUE("compat"), READER_VALUE("extras"), READER_VALUE("cache"), READER_VALUE("retry_delay"),
 	CONFIG_COMMAND_SETTINGS, CONFIG_GATE_SETTINGS, CFG_END(),
 };
 
@@ -165,6 +165,12 @@ static bool read_as_postfix(struct reader *r, cfg_t *s)
 {
 	static const char *const compat[] = { "none", "postfix", NULL };
 	return reader_word(r, s, "compat", compat, 0) == 1;
+}
+
+static int64_t read_retry_delay(struct reader *r, cfg_t *s)
+{
+	const char *text = reader_str(r, s, "retry_delay");
+	return text && strcmp(text, "none") == 0 ? -1 : reader_duration(r, s, "retry_delay", POLICYD_RETRY_DELAY);
 }
 
 /* A process gets no new question when its time might be over before that is answered. */
@@ -197,6 +203,7 @@ static void *define_policy(struct reader *r, cfg_t *s, const char *name, struct 
 		.cache = reader_duration(r, s, "cache", 0),
 		.connect_timeout = reader_duration(r, s, "connect_timeout", 0),
 		.timeout = reader_duration(r, s, "command_timeout", 0),
+		.retry_delay = read_retry_delay(r, s),
 		.idle = reader_duration(r, s, "idle", 0),
 		.max_ttl = reader_duration(r, s, "max_ttl", 0),
 		.request_limit = reader_number(r, s, "request_limit", 0, 0, 1000000000),

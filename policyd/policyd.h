@@ -14,6 +14,7 @@ struct policyd_params {
 	unsigned max_connections;               /* in use at once by one worker: who wants one more waits; 0: no limit */
 	int64_t connect_timeout;                /* for each connection that is made: 30 s */
 	int64_t timeout;                        /* for one request with its answer: POLICYD_TIMEOUT */
+	int64_t retry_delay;                    /* before a server that is not there is asked once more: POLICYD_RETRY_DELAY; < 0: it is not */
 	int64_t idle;                           /* a connection that is not used is kept so long: 300 s */
 	int64_t max_ttl;                        /* no connection is used longer than this: 1000 s */
 	unsigned request_limit;                 /* requests over one connection; 0: no limit */
@@ -26,6 +27,7 @@ struct policyd_params {
 };
 
 #define POLICYD_TIMEOUT SECONDS(100)
+#define POLICYD_RETRY_DELAY SECONDS(1)
 
 extern const struct gate_ops policyd_ops;
 

@@ -4,6 +4,9 @@
  * Postfix asks over one connection per process, sleeps a second before each second try and takes a server that closes after each
  * answer for a failure.  Here requests in flight have a connection each, and a server that has closed a kept
  * connection is simply connected to again: whether it did so before, while or after we wrote cannot be told apart.
+ *
+ * One that nobody listens at, or that hangs up on a new connection, may be being restarted: as in Postfix it is asked once more after a second, by
+ * those who notice it in the first seconds.  What stays away longer is of no use to wait for.
  */
 #include "policyd/policyd_client.h"
 
@@ -15,10 +18,13 @@
 #include <errno.h>
 #include <stdio.h>
 
+#define POLICYD_PATIENCE SECONDS(10)    /* so long after it was there last a server is waited for */
+
 struct policyd_client {
 	struct endpoint *endpoints;
 	unsigned endpoint_count;
-	int64_t timeout;
+	int64_t timeout, retry_delay;
+	int64_t away_since;             /* when it was first found not to be there; 0: it was there the last time */
 	struct pool *pool;
 	char ended[256];                /* what became of the last command that ended without an answer */
 };
@@ -84,6 +90,7 @@ int policyd_client_new(const struct policyd_params *params, struct policyd_clien
 	struct policyd_client *c = NEW(struct policyd_client);
 	c->endpoints = mem_array(NULL, params->endpoint_count, sizeof *c->endpoints);
 	c->timeout = policyd_default(params->timeout, POLICYD_TIMEOUT);
+	c->retry_delay = policyd_default(params->retry_delay, POLICYD_RETRY_DELAY);
 	int r = policyd_parse_endpoints(c, params, err);
 	if (r < 0) {
 		policyd_client_free(&c);
@@ -171,12 +178,58 @@ static struct policyd_failure policyd_failure_of(int r, bool connected, const st
 	return (struct policyd_failure){ GATE_FAULT_PROTOCOL, x->why ? x->why : strerror(-r) };
 }
 
+/* Is R what a server looks like that is being restarted? */
+static bool policyd_away(int r, bool connected, const struct policyd_exchange *x)
+{
+	if (r == -ETIMEDOUT)
+		return false;
+	return connected ? policyd_gone(r) && !x->begun : r < 0;
+}
+
+/* One exchange, as far as it comes, and whether it is worth another. */
+TASK_FN static int policyd_try(struct policyd_client *c, struct policyd_exchange *x, bool *ret_connected, bool *ret_again)
+{
+	int r = pool_exchange(c->pool, &(struct pool_exchange){ policyd_exchange, x, c->timeout }, ret_connected);
+
+	*ret_again = false;
+	if (r == -ECANCELED)
+		return r;
+	if (!policyd_away(r, *ret_connected, x)) {
+		c->away_since = 0;
+		return r;
+	}
+	if (!c->away_since)
+		c->away_since = run_now();
+	*ret_again = c->retry_delay >= 0 && run_now() - c->away_since < POLICYD_PATIENCE;
+	return r;
+}
+
+/* 0: it is time to ask again. */
+TASK_FN static int policyd_wait(const struct policyd_client *c, const struct policyd_failure *failure)
+{
+	struct log_line l;
+
+	log_begin(&l, LOG_LEVEL_INFO, "policy-retry");
+	log_str(&l, "socket", c->endpoints[0].text);
+	log_str(&l, "why", failure->why);
+	log_printf(&l, "s", "%.1f", (double)c->retry_delay / 1e9);
+	log_end(&l);
+	return task_sleep(c->retry_delay);
+}
+
 TASK_FN int policyd_client_ask(struct policyd_client *c, struct bytes request, struct policyd_reply *reply, struct policyd_failure *ret_failure)
 {
 	struct policyd_exchange x = { .request = request, .reply = reply, .ended = c->ended };
-	bool connected;
+	bool connected, again;
 
-	int r = pool_exchange(c->pool, &(struct pool_exchange){ policyd_exchange, &x, c->timeout }, &connected);
+	int r = policyd_try(c, &x, &connected, &again);
+	if (r < 0)
+		*ret_failure = policyd_failure_of(r, connected, &x);
+	if (!again)
+		return r;
+	r = policyd_wait(c, ret_failure);
+	if (r == 0)
+		r = policyd_try(c, &x, &connected, &again);
 	if (r < 0)
 		*ret_failure = policyd_failure_of(r, connected, &x);
 	return r;

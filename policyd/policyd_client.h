@@ -17,7 +17,8 @@ struct policyd_failure {
 	enum gate_fault fault;
 	const char *why;        /* valid until the next question */
 };
-/* Sends REQUEST and reads the answer into REPLY (all-zero before).  A kept connection that turns out to be dead costs a reconnect, nothing more.
+/* Sends REQUEST and reads the answer into REPLY (all-zero before).  A kept connection that turns out to be dead costs a reconnect, nothing more; a
+ * server that is not there at all, and was a moment ago, a second.
  * 0; -ECANCELED; -errno with *RET_FAILURE. */
 TASK_FN int policyd_client_ask(struct policyd_client *c, struct bytes request, struct policyd_reply *reply, struct policyd_failure *ret_failure)
     __attribute__((warn_unused_result));

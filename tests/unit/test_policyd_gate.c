@@ -718,6 +718,65 @@ static void test_refused(void **state)
 	SCENE(run_refused, .server = { ANSWERS(dunno) }, .deaf = true);
 }
 
+/* ---- one that is started anew ---- */
+
+TASK_FN static void start_later(struct scene *s)
+{
+	assert_int_equal(task_sleep(MS(500)), 0);
+	answerer_start(&s->server);
+}
+
+TASK_FN static void run_restarted(struct scene *s)
+{
+	struct task_group tasks;
+	task_group_init(&tasks);
+	if (s->deaf)
+		task_spawn(&tasks, "later", start_later, s);
+	begin_mail(s);
+	struct gate_verdict v = ask(s, GATE_MAIL, NULL);
+	expect_verdict(&v, GATE_CONTINUE, "");
+	assert_int_equal(s->seconds, 1);
+	v = ask(s, GATE_MAIL, NULL);
+	expect_verdict(&v, GATE_CONTINUE, "");
+	assert_int_equal(s->seconds, 0);
+	assert_int_equal(task_group_join(&tasks), 0);
+}
+
+/* P4: a server that is not there, or hangs up on a new connection, is asked once more a second later: it may be being restarted. */
+static void test_restarted(void **state)
+{
+	(void)state;
+	SCENE(run_restarted, .server = { ANSWERS(dunno) }, .deaf = true);
+	SCENE(run_restarted, .server = { ANSWERS(dunno), .close_at_accept = 1 });
+}
+
+TASK_FN static void run_stays_away(struct scene *s)
+{
+	static const int takes[] = { 1, 1, 0, 0 };      /* seconds */
+	begin_mail(s);
+	for (unsigned i = 0; i < COUNT_OF(takes); i++) {
+		struct gate_verdict v = ask(s, GATE_MAIL, NULL);
+		expect_verdict(&v, GATE_TEMPFAIL, "451 4.3.5 Server configuration problem");
+		assert_int_equal(s->seconds, s->params.retry_delay < 0 ? 0 : takes[i]);
+		assert_int_equal(task_sleep(SECONDS(4)), 0);
+	}
+	/* Back for a moment: the next time is the first. */
+	answerer_start(&s->server);
+	struct gate_verdict v = ask(s, GATE_MAIL, NULL);
+	expect_verdict(&v, GATE_CONTINUE, "");
+	answerer_stop(&s->server);
+	ask(s, GATE_MAIL, NULL);
+	assert_int_equal(s->seconds, s->params.retry_delay < 0 ? 0 : 1);
+}
+
+/* Nobody waits for one that has been away for ten seconds, or where the configuration says so. */
+static void test_stays_away(void **state)
+{
+	(void)state;
+	SCENE(run_stays_away, .server = { ANSWERS(dunno) }, .deaf = true);
+	SCENE(run_stays_away, .server = { ANSWERS(dunno) }, .deaf = true, .params = { .retry_delay = -1 });
+}
+
 TASK_FN static void run_failover(struct scene *s)
 {
 	expect_pattern(s, "+++");
@@ -787,7 +846,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_stages), TEST(test_session), TEST(test_verdicts), TEST(test_deferred), TEST(test_deferred_session), TEST(test_edits), TEST(test_before_mail),
 		TEST(test_dedupe), TEST(test_cache), TEST(test_cache_full), TEST(test_extras), TEST(test_worded), TEST(test_comes_back), TEST(test_utf8), TEST(test_garbage), TEST(test_closes_after_each), TEST(test_kept_connection_dies),
-		TEST(test_hangs), TEST(test_refused), TEST(test_failover), TEST(test_idle_and_ttl), TEST(test_request_limit), TEST(test_configure),
+		TEST(test_hangs), TEST(test_refused), TEST(test_restarted), TEST(test_stays_away), TEST(test_failover), TEST(test_idle_and_ttl), TEST(test_request_limit), TEST(test_configure),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
