@@ -53,10 +53,10 @@ static int table_parse(struct bytes map, const struct table_options *o, const st
 	return *ret ? 0 : table_unknown(o->kinds, type, err);
 }
 
-/* A relative file is one of the folder. */
+/* A relative file is one of the folder.  Within braces is what could stand in the file. */
 static struct bytes table_resolve(const struct table_ops *ops, struct bytes spec, const struct table_options *o, struct buf *path)
 {
-	if (!ops->names_file || !o->folder || bytes_starts(spec, BYTES("/")))
+	if (!ops->names_file || !o->folder || bytes_starts(spec, BYTES("/")) || bytes_starts(spec, BYTES("{")))
 		return spec;
 	buf_printf(path, "%s/%.*s", o->folder, BYTES_ARG(spec));
 	return buf_bytes(path);

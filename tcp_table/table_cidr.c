@@ -266,7 +266,9 @@ static int cidr_get(const void *content, struct bytes key, struct buf *ret, stru
 	return 1;
 }
 
-const struct table_file_kind cidr_kind = { .type = "cidr", .load = cidr_load, .unload = cidr_unload, .get = cidr_get };
+const struct table_file_kind cidr_kind = {
+	.type = "cidr", .inlined = true, .load = cidr_load, .unload = cidr_unload, .get = cidr_get
+};
 
 static int cidr_open(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)
 {

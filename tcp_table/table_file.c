@@ -31,7 +31,8 @@ struct table_file_content {
 
 struct table_file {
 	const struct table_file_kind *kind;
-	char *path;
+	char *path;                     /* or the lines themselves, within braces */
+	bool inlined;                   /* they are: there is no file */
 	struct table_file_content *content;
 	struct table_file_id loaded;    /* what CONTENT was read from */
 	struct table_file_id refused;   /* a later state that was of no use, and has been complained of */
@@ -99,6 +100,32 @@ static void table_file_content_unref(const struct table_file_kind *kind, struct 
 	mem_free(c);
 }
 
+/* {{one}, {another}} is a file of two lines. */
+static int table_file_unfold(struct bytes list, struct buf *text)
+{
+	struct bytes item;
+
+	if (!table_braced(list))
+		return -EINVAL;
+	list = table_unbraced(list);
+	while (table_item(&list, &item)) {
+		if (!table_braced(item))
+			return -EINVAL;
+		buf_add(text, table_unbraced(item));
+		buf_add_char(text, '\n');
+	}
+	return 0;
+}
+
+/* Parses; TEXT is spent. */
+static void table_file_parse(struct table_file_job *job, struct buf *text)
+{
+	buf_str(text);
+	job->content = NEW(struct table_file_content);
+	*job->content = (struct table_file_content){ .refs = 1, .parsed = job->file->kind->load(text->p, text->n, &job->notes) };
+	buf_fini(text);
+}
+
 /* Reads and parses; in the thread pool, but for the first time. */
 static int table_file_load(void *arg)
 {
@@ -106,14 +133,37 @@ static int table_file_load(void *arg)
 	struct buf text = { 0 };
 	int r = table_file_read(job->file->path, &job->id, &text);
 
-	if (r < 0) {
-		job->why = strerror(-r);
+	if (r == 0) {
+		table_file_parse(job, &text);
 	} else {
-		buf_str(&text);
-		job->content = NEW(struct table_file_content);
-		*job->content = (struct table_file_content){ .refs = 1, .parsed = job->file->kind->load(text.p, text.n, &job->notes) };
+		job->why = strerror(-r);
+		buf_fini(&text);
 	}
-	buf_fini(&text);
+	return r;
+}
+
+static int table_file_load_inlined(struct table_file_job *job, struct buf *err)
+{
+	struct buf text = { 0 };
+	int r = table_file_unfold(bytes_of(job->file->path), &text);
+
+	if (r == 0) {
+		table_file_parse(job, &text);
+	} else {
+		buf_printf(err, "\"%s:%s\": it needs the form %s:{{line}, {line}}, or the name of a file", job->file->kind->type, job->file->path,
+			   job->file->kind->type);
+		buf_fini(&text);
+	}
+	return r;
+}
+
+static int table_file_load_first(struct table_file_job *job, struct buf *err)
+{
+	if (job->file->inlined)
+		return table_file_load_inlined(job, err);
+	int r = table_file_load(job);
+	if (r < 0)
+		buf_printf(err, "cannot read %s: %s", job->file->path, job->why);
 	return r;
 }
 
@@ -136,11 +186,11 @@ int table_file_open(const struct table_file_kind *kind, struct bytes path, void 
 {
 	struct table_file *f = NEW(struct table_file);
 	*f = (struct table_file){ .kind = kind, .path = bytes_dup(path) };
+	f->inlined = kind->inlined && *f->path == '{';
 	struct table_file_job job = { .file = f, .notes.file = f->path };
 
-	int r = table_file_load(&job);
+	int r = table_file_load_first(&job, err);
 	if (r < 0) {
-		buf_printf(err, "cannot read %s: %s", f->path, job.why);
 		mem_free(f->path);
 		mem_free(f);
 		return r;
@@ -206,7 +256,7 @@ static bool table_file_changed(struct table_file *f)
 
 TASK_FN static void table_file_refresh(struct table_file *f)
 {
-	if (f->loading || !table_file_changed(f))
+	if (f->inlined || f->loading || !table_file_changed(f))
 		return;
 	struct table_file_job job = { .file = f, .notes.file = f->path };
 	f->loading = true;

@@ -4,6 +4,8 @@
  * The file is looked at (stat) at each lookup and read again, in the thread pool, when it has changed: those who ask meanwhile get the old
  * answers.  So do all when the file is gone, cannot be read, was emptied, or is being written this moment: an entry is never
  * "not found" because its file could not be read.
+ *
+ * Some kinds may have their lines in the name instead, each between braces, as since Postfix 3.7: pcre:{{/pattern/ value}, {/another/ value}}.
  */
 #ifndef GATEPOST_TCP_TABLE_TABLE_FILE_H
 #define GATEPOST_TCP_TABLE_TABLE_FILE_H
@@ -20,12 +22,13 @@ struct table_file_kind {
 	/* As table_ops.get(). */
 	int (*get)(const void *content, struct bytes key, struct buf *ret, struct buf *err);
 	int (*each)(const void *content, table_entry_fn *fn, void *arg);        /* optional */
+	bool inlined;           /* its lines may stand in the name */
 	bool slow;              /* get() may take long, or much stack: it runs in the thread pool too */
 };
 
 extern const struct table_file_kind texthash_kind, cidr_kind, pcre_kind, regexp_kind;
 
-/* For the kind's open(); ask and close are its methods. */
+/* For the kind's open(): PATH is the file, or lines within braces.  ask and close are its methods. */
 int table_file_open(const struct table_file_kind *kind, struct bytes path, void **ret_state, struct buf *err) __attribute__((warn_unused_result));
 TASK_FN int table_file_ask(void *state, struct bytes key, struct buf *ret, struct buf *err);
 int table_file_each(void *state, table_entry_fn *fn, void *arg, struct buf *err);       /* for kinds that have it */

@@ -122,7 +122,7 @@ static void *pcre_load(char *text, size_t n, struct table_notes *notes)
 
 /* Matching may take long, and more stack than a task has. */
 const struct table_file_kind pcre_kind = {
-	.type = "pcre", .load = pcre_load, .unload = pattern_unload, .get = pattern_get, .slow = true
+	.type = "pcre", .inlined = true, .load = pcre_load, .unload = pattern_unload, .get = pattern_get, .slow = true
 };
 
 static int pcre_open(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)

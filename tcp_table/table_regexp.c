@@ -97,7 +97,7 @@ static void *regexp_load(char *text, size_t n, struct table_notes *notes)
 
 /* As with pcre: in the thread pool. */
 const struct table_file_kind regexp_kind = {
-	.type = "regexp", .load = regexp_load, .unload = pattern_unload, .get = pattern_get, .slow = true
+	.type = "regexp", .inlined = true, .load = regexp_load, .unload = pattern_unload, .get = pattern_get, .slow = true
 };
 
 static int regexp_open(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)

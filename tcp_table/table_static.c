@@ -14,11 +14,11 @@ static int static_open(struct bytes spec, const struct table_options *o, void **
 	struct bytes value = spec;
 	if (bytes_starts(spec, BYTES("{"))) {
 		value = table_trim(spec);
-		if (!bytes_ends(value, BYTES("}"))) {
-			buf_printf(err, "\"static:%.*s\": something follows the closing brace", BYTES_ARG(spec));
+		if (!table_braced(value)) {
+			buf_printf(err, "\"static:%.*s\": the closing brace is missing, or something follows it", BYTES_ARG(spec));
 			return -EINVAL;
 		}
-		value = table_trim(bytes_skip(bytes_first(value, value.n - 1), 1));
+		value = table_unbraced(value);
 	} else if (value.n == 0) {
 		buf_add_str(err, "static: needs a value");
 		return -EINVAL;

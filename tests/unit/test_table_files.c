@@ -37,7 +37,21 @@ static void test_static(void **state)
 	expect_all(open_map("static:bar baz"), pairs, COUNT_OF(pairs));
 	expect_all(open_map("static:{ bar baz }"), pairs, COUNT_OF(pairs));
 	expect_refused("static:", "needs a type and a name");
-	expect_refused("static:{x}y", "follows the closing brace");
+	expect_refused("static:{x}y", "closing brace is missing, or something follows");
+	expect_refused("static:{x}{y}", "closing brace");
+}
+
+/* Lines in the name: there is no file that could be looked for. */
+static void test_inlined(void **state)
+{
+	(void)state;
+	static const struct pair nets[] = { { "192.0.2.1", "net" }, { "::1", "six" }, { "192.0.3.1", NULL } };
+	expect_all(open_map("cidr:{ {192.0.2.0/24 net}, { ::1\tsix } {bad} }"), nets, COUNT_OF(nets));
+	assert_non_null(strstr(buf_str(&logged), "{bad} }, line 3: "));
+	static const struct pair words[] = { { "a{2}", "exact" }, { "aa", "two" }, { "a", NULL } };
+	expect_all(open_map("pcre:{{/^a\\{2}$/ exact},{/a{2}/ two}}"), words, COUNT_OF(words));
+	expect_refused("pcre:{/x/ y}", "needs the form pcre:{{line}, {line}}");
+	expect_refused("regexp:{{/x/ y} {/z/ w}}}", "needs the form");
 }
 
 static void test_texthash(void **state)
@@ -205,7 +219,7 @@ static void test_nul_in_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_names), TEST(test_inline), TEST(test_static), TEST(test_texthash), TEST(test_cidr), TEST(test_cidr_bits),
+		TEST(test_names), TEST(test_inline), TEST(test_static), TEST(test_inlined), TEST(test_texthash), TEST(test_cidr), TEST(test_cidr_bits),
 		TEST(test_missing_file), TEST(test_replaced), TEST(test_removed_truncated_unreadable), TEST(test_nul_in_key),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

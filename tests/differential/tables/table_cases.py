@@ -188,6 +188,8 @@ CASES += [
 ''', ['a.a', 'user', '10.2']),
 
     ('static-text', 'static', 'some text', []),
+    ('static-two-braces', 'static', '{a}{b}', []),
+    ('static-crossed-braces', 'static', '{a}}', []),
     ('static-braces', 'static', '{ some text }', []),
     ('static-braces-then', 'static', '{a} b', []),
     ('static-empty-braces', 'static', '{}', []),
@@ -228,3 +230,15 @@ CASES += [
     ('inline-list', 'inline', '{user, example.org}', []),
     ('inline-half-list', 'inline', '{user=1, example.org}', []),
 ]
+
+# Files that are written out in the name of the table (Postfix 3.7).
+WITHIN = {
+    'pcre': ['{{/^(us)er/ got $1}, {/./ other}}', '{ {/^user/i a b} , {/^USER/ ${0} } }', '{{/^user@/ a}}', '{{/^user@/\n a}}', '{{if /user/} {/@/ yes} {endif} {/./ any}}',
+             '{{/x{3}/ x},{!/@/ no}}', '{,{# comment},,{/a/ x}, ,}', '{}', '{{}}', '{{/(/ x} {/user/ y}}', '{{/user/ x}, {/./ y}z}', '{{/user/ x}} z', '{{/user/ x}', '{/user/ x}',
+             '{{/user/ x}}}', '{{/us\\}er/ x}}'],
+    'regexp': ['{{/^(us)er/ got $1}, {/./ other}}', '{{/^user/!/@/ local} {/./ any}}', '{{/x{3}/ x}}', '{{if /user/} {/@/ yes} {endif}}', '{/user/ x}'],
+    'cidr': ['{{192.0.2.0/24 net}, {2001:db8::/32 six}}', '{{!10.0.0.0/8 other}}', '{{if 192.0.2.0/24}, {192.0.2.1 one}, {endif}, {0.0.0.0/0 all}}', '{192.0.2.1 x}', '{{192.0.2.1}}'],
+    'texthash': ['{{user x}}'], 'hash': ['{{user x}}'], 'lmdb': ['{{user x}}'], 'cdb': ['{{user x}}'],
+}
+for kind, texts in WITHIN.items():
+    CASES += [('%s-within-%d' % (kind, i), kind + ':', text, ['x{3}', 'xxx', 'us}er']) for i, text in enumerate(texts)]

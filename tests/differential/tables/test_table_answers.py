@@ -82,7 +82,7 @@ def write(path, text):
 def test_answers(folder, postfix, name, kind, text, keys):
     theirs, ours = Postmap(postfix), Gatepost()
     if kind not in table_cases.FILES:
-        maps = [kind + ':' + text]
+        maps = [kind.rstrip(':') + ':' + text]
     else:
         maps = [kind + ':' + write(os.path.join(folder, 'theirs'), text)]
     if kind in BUILT:
