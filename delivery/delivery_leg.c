@@ -4,6 +4,7 @@
 #include "delivery/delivery_leg.h"
 
 #include "lib/base/log.h"
+#include "lib/base/strmap.h"
 
 /* ---- grouping ---- */
 
@@ -57,19 +58,24 @@ static bool leg_same_target(const struct delivery_target *a, const struct delive
 	    memcmp(a->hops, b->hops, a->hop_count * sizeof *a->hops) == 0;
 }
 
-/* The first target that is the same, of the recipient when it was named before. */
-static const struct delivery_target *leg_twin(const struct gate_txn *txn, const struct gate_rcpt *rcpt, const struct delivery_target *of)
+/* The same target of the recipient when it was named first; NULL: this is the first time. */
+static const struct delivery_target *leg_twin(const struct gate_rcpt *first, const struct gate_rcpt *rcpt, const struct delivery_target *of)
 {
-	const struct gate_rcpt *before;
-
-	LIST_EACH(before, &txn->rcpts, const struct gate_rcpt, link) {
-		if (before == rcpt)
-			break;
-		for (const struct delivery_target *t = leg_same_rcpt(before, rcpt) ? before->targets : NULL; t; t = t->next)
-			if (leg_same_target(t, of))
-				return t;
-	}
+	if (!first || !leg_same_rcpt(first, rcpt))
+		return NULL;
+	for (const struct delivery_target *t = first->targets; t; t = t->next)
+		if (leg_same_target(t, of))
+			return t;
 	return NULL;
+}
+
+/* RCPT is named now: who had this address first, if anybody had. */
+static const struct gate_rcpt *leg_named(struct strmap *seen, struct gate_rcpt *rcpt)
+{
+	const struct gate_rcpt *first = strmap_get(seen, rcpt->path.address.address);
+	if (!first)
+		strmap_set(seen, rcpt->path.address.address, rcpt);
+	return first;
 }
 
 void delivery_legs_share(const struct delivery_params *p)
@@ -89,21 +95,21 @@ void delivery_legs_share(const struct delivery_params *p)
 	}
 }
 
-static bool leg_needs(const struct delivery_params *p, const struct gate_rcpt *rcpt, struct delivery_target *t)
-{
-	t->twin = leg_twin(p->txn, rcpt, t);
-	return !t->twin && !t->delivered_before;
-}
-
 void delivery_legs_collect(const struct delivery_params *p, struct delivery_legs *ret)
 {
 	struct delivery_legs legs = { 0 };
+	struct strmap seen = { .fold_case = true };
 	struct gate_rcpt *rcpt;
 
-	LIST_EACH(rcpt, &p->txn->rcpts, struct gate_rcpt, link)
-		for (struct delivery_target *t = rcpt->targets; t; t = t->next)
-			if (leg_needs(p, rcpt, t))
+	LIST_EACH(rcpt, &p->txn->rcpts, struct gate_rcpt, link) {
+		const struct gate_rcpt *first = p->txn->rcpt_count > 1 ? leg_named(&seen, rcpt) : NULL;
+		for (struct delivery_target *t = rcpt->targets; t; t = t->next) {
+			t->twin = leg_twin(first, rcpt, t);
+			if (!t->twin && !t->delivered_before)
 				leg_add(leg_for(&legs, p, t), t);
+		}
+	}
+	strmap_fini(&seen);
 	for (struct delivery_leg *leg = legs.first; leg; leg = leg->next) {
 		leg->group.alone = legs.count == 1;
 		leg->group.at_once = p->per_recipient || (leg->group.alone && leg->group.target_count == 1);
