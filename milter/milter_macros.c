@@ -171,12 +171,16 @@ static bool macro_auth_authen(const struct milter_macro_view *v, struct buf *out
 	return milter_macros_str(out, v->session->auth_user);
 }
 
-/* The AUTH= of MAIL (RFC 4954 section 5), else the identity the client asked to act for. */
+/* The AUTH= of MAIL (RFC 4954 section 5), which Postfix leaves encoded; else the identity the client asked to act for. */
 static bool macro_auth_author(const struct milter_macro_view *v, struct buf *out)
 {
-	if (v->txn && v->txn->sender.auth.n > 0 && !bytes_eq(v->txn->sender.auth, BYTES("<>")))
-		return smtp_xtext_decode(v->txn->sender.auth, out) == 0;
-	return milter_macros_str(out, v->session->auth_author);
+	struct bytes auth = v->txn ? v->txn->sender.auth : BYTES("");
+	if (auth.n == 0 || bytes_eq(auth, BYTES("<>")))
+		return milter_macros_str(out, v->session->auth_author);
+	if (v->compat != MILTER_COMPAT_POSTFIX)
+		return smtp_xtext_decode(auth, out) == 0;
+	buf_add(out, auth);
+	return true;
 }
 
 /* No mechanism we offer brings a security layer of its own. */

@@ -66,7 +66,7 @@ static void test_postfix(void **state)
 	assert_macros(c, 'C', NULL, "j=mx.example.org {daemon_name}=mx.example.org {daemon_addr}=192.0.2.25 v=" VERSION " _=client.test [192.0.2.1]");
 	assert_macros(c, 'H', NULL, TLS);
 	assert_macros(c, 'M', NULL,
-	    "i=4f2a91.3c.1 {auth_type}=PLAIN {auth_authen}=joe {auth_author}=jo+e {mail_addr}=s@ex.test {mail_host}=Ex.Test {mail_mailer}=smtp");
+	    "i=4f2a91.3c.1 {auth_type}=PLAIN {auth_authen}=joe {auth_author}=jo+2Be {mail_addr}=s@ex.test {mail_host}=Ex.Test {mail_mailer}=smtp");
 	/* (Asked after RCPT, and Postfix then shows the first recipient.) */
 	assert_macros(c, 'R', NULL, "i=4f2a91.3c.1 {rcpt_addr}=a@example.org {rcpt_host}=example.org {rcpt_mailer}=smtp");
 	assert_macros(c, 'T', NULL, "i=4f2a91.3c.1");
