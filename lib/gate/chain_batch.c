@@ -216,7 +216,7 @@ int chain_batch_ask(struct chain *c, const struct chain_args *args, struct chain
 
 TASK_FN static bool chain_batch_eater(const struct chain_link *link)
 {
-	return chain_batch_asked(link) && link->gate->ops->feed && !link->gate->in_turn;
+	return chain_batch_asked(link) && link->gate->ops->feed && !link->gate->in_turn && !link->unfed;
 }
 
 bool chain_batch_eats(const struct chain *c)

@@ -299,11 +299,22 @@ TASK_FN static int chain_try(struct chain_question *q)
 	return chain_call(q, call);
 }
 
-/* The first verdict or fault in mid-content is the answer to the whole. */
+/* Who hung up in mid-content may have lost patience with a slow client, and never would have noticed him had he been shown the whole at once. */
+static bool chain_hung_up(const struct chain_question *q)
+{
+	return q->answer < 0 && !q->call.misconfigured && (q->call.fault == GATE_FAULT_PROTOCOL || q->call.fault == GATE_FAULT_CONNECT);
+}
+
+/* The first verdict or fault in mid-content is the answer to the whole; but who hung up is shown the whole anew. */
 static void chain_keep_early(struct chain_question *q)
 {
 	if (q->answer == 0 && q->call.verdict.action == GATE_CONTINUE)
 		return;
+	if (chain_hung_up(q)) {
+		chain_link_close(q->link, false);
+		q->link->unfed = true;
+		return;
+	}
 	q->link->early = ARENA_NEW(q->args->txn->arena, struct chain_early);
 	*q->link->early = (struct chain_early){ .answer = q->answer, .call = q->call };
 }
@@ -426,5 +437,5 @@ void chain_link_abort(struct chain_question *q, bool committed)
 	link->spent = 0;
 	link->fault = GATE_FAULT_NONE;
 	link->early = NULL;
-	link->reads = false;
+	link->reads = link->unfed = false;
 }

@@ -16,6 +16,7 @@ struct chain_link {
 	uint16_t told;                  /* stages it has heard of since it was opened, as bits */
 	bool attached;                  /* else only asked by name */
 	bool reads;                     /* it said that it edits nothing, and others after it have been shown the message for that */
+	bool unfed;                     /* it hung up while content arrived, and will be shown it when all is there */
 	bool misconfigured;             /* of the fault */
 	enum gate_fault fault;          /* it failed, and is left alone until the transaction ends */
 	enum gate_on_failure action;    /* what its failure means until then */

@@ -115,7 +115,8 @@ struct gate_ops {
 	int (*event)(struct gate_call *call) TASK_PTR;          /* any stage */
 	/* MESSAGE may come later: part of the content has arrived in call->txn->mail, all of the header among it, and more will follow.  Takes what it
 	 * can, and need not wait for an answer; event() for MESSAGE then goes on from there.  A verdict that is not CONTINUE, or a fault, is the
-	 * answer to the whole message: neither feed() nor event() is called for it any more.  No edits. */
+	 * answer to the whole message: neither feed() nor event() is called for it any more.  But a gate that could not be reached, or did not keep to its
+	 * protocol (it may have hung up on a slow client), is opened anew for event().  No edits. */
 	int (*feed)(struct gate_call *call) TASK_PTR;
 	/* gate_edit_kind bits of what it can still do to a message in this session; NULL: any.  Gates that can do nothing but hold it are asked
 	 * side by side. */

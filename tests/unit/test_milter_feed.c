@@ -268,6 +268,30 @@ TASK_FN static void failed(void *arg)
 	}
 }
 
+/* One that hung up on a client that took its time is shown all of it when it is there, as by a server that waits until then: once, and not while
+ * it arrives. */
+TASK_FN static void hung_up(void *arg)
+{
+	(void)arg;
+	begin(2, MILTER_COMPAT_FULL);
+	fakes[0].actions = 0;
+	envelope();
+	fakes[0].raw['B'] = CLOSE;
+	fakes[0].skip['B'] = 1;
+	arrive_sized(200000, 65536);
+	fake_milter_settle();
+	fakes[0].raw['B'] = (struct bytes){ 0 };
+	buf_clear(&fakes[0].trace);
+	arrive_sized(200000, 65536);
+	assert_told(0, "");
+	fakes[0].replies['E'] = REPLIES(BYTES("r"));
+	struct gate_verdict v = dot();
+	assert_int_equal(v.action, GATE_REJECT);
+	assert_string_equal(v.gate, "a");
+	assert_told(0, "O DC C DH H DM M DR R DT T DN L L L N B B B B B B B DE E");
+	end();
+}
+
 /* The client vanishes, or its message is too big: the filter is told so, and its late answers harm nobody. */
 TASK_FN static void aborted(void *arg)
 {
@@ -417,6 +441,7 @@ IN_TASK(same_frames)
 IN_TASK(step_by_step)
 IN_TASK(decided)
 IN_TASK(failed)
+IN_TASK(hung_up)
 IN_TASK(aborted)
 IN_TASK(not_in_turn)
 IN_TASK(batch)
@@ -431,6 +456,7 @@ int main(void)
 		cmocka_unit_test(test_step_by_step),
 		cmocka_unit_test(test_decided),
 		cmocka_unit_test(test_failed),
+		cmocka_unit_test(test_hung_up),
 		cmocka_unit_test(test_aborted),
 		cmocka_unit_test(test_not_in_turn),
 		cmocka_unit_test(test_batch),
