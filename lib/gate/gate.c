@@ -126,12 +126,31 @@ int gate_edit_header_change(struct gate_call *c, unsigned nth, struct bytes name
 	return gate_edit_header(c, &(struct header_edit){ GATE_EDIT_HEADER_CHANGE, nth, name, value, leading_space });
 }
 
-static struct bytes gate_edit_unbracket(struct bytes address)
+/* Length of the quoted string or comment that TEXT begins with. */
+static size_t gate_edit_quoted(struct bytes text, char end)
 {
-	address = bytes_trim(address);
-	if (address.n >= 2 && address.p[0] == '<' && address.p[address.n - 1] == '>')
-		return bytes_make(address.p + 1, address.n - 2);
-	return address;
+	size_t i = 1;
+	while (i < text.n && text.p[i] != end)
+		i += text.p[i] == '\\' ? 2 : 1;
+	return i < text.n ? i + 1 : text.n;
+}
+
+/* Filters name an address as `a@b`, `<a@b>`, and now and then as they found it in a header field: `Name <a@b> (who)` (RFC 5322 section 3.4).  Postfix
+ * and Sendmail understand all of these. */
+static void gate_edit_put_mailbox(struct bytes text, struct buf *to)
+{
+	size_t begin = to->n;
+	for (text = bytes_trim(text); text.n > 0 && text.p[0] != '>';) {
+		char c = text.p[0];
+		size_t n = c == '"' ? gate_edit_quoted(text, '"') : c == '(' ? gate_edit_quoted(text, ')') : 1;
+		if (c == '<')
+			to->n = begin;
+		else if (c != '(')
+			buf_add(to, bytes_first(text, n));
+		text = bytes_skip(text, n);
+	}
+	while (to->n > begin && strchr(" \t", to->p[to->n - 1]))
+		to->n--;
 }
 
 /* The parameters a gate may give to a sender (RFC 3461: RET, ENVID) or a recipient (NOTIFY, ORCPT).  Others belong to the
@@ -148,19 +167,21 @@ static bool gate_edit_param_wanted(enum smtp_verb verb, struct bytes param)
 static int gate_edit_path(struct gate_call *c, enum smtp_verb verb, struct bytes address, struct bytes params, struct smtp_path *ret)
 {
 	struct buf line = { 0 };
-	struct bytes inner = gate_edit_unbracket(address);
-	buf_printf(&line, "%s:<%.*s>", verb == SMTP_MAIL ? "FROM" : "TO", BYTES_ARG(inner));
-	for (struct bytes word = bytes_word(&params); word.n > 0; word = bytes_word(&params)) {
-		if (gate_edit_param_wanted(verb, word))
-			buf_printf(&line, " %.*s", BYTES_ARG(word));
-		else
-			log_debug("gate-param", "gate %s: parameter %.*s left out", c->gate->name, BYTES_ARG(word));
-	}
 	struct smtp_reply error;
-	/* The parser's slices point into the line it was given. */
-	struct bytes kept = arena_bytes(c->txn->arena, buf_bytes(&line));
+	buf_add_str(&line, verb == SMTP_MAIL ? "FROM:<" : "TO:<");
+	gate_edit_put_mailbox(address, &line);
+	buf_add_char(&line, '>');
+	int r = smtp_path_parse(verb, buf_bytes(&line), false, c->txn->arena, ret, &error);
+	for (struct bytes word = bytes_word(&params); r == 0 && word.n > 0; word = bytes_word(&params)) {
+		size_t before = line.n;
+		buf_printf(&line, " %.*s", BYTES_ARG(word));
+		if (gate_edit_param_wanted(verb, word) && smtp_path_parse(verb, buf_bytes(&line), false, c->txn->arena, ret, &error) == 0)
+			continue;
+		log_debug("gate-param", "gate %s: parameter %.*s left out", c->gate->name, BYTES_ARG(word));
+		line.n = before;
+	}
 	buf_fini(&line);
-	return smtp_path_parse(verb, kept, false, c->txn->arena, ret, &error);
+	return r;
 }
 
 /* A user without a domain is one of this host, as behind Postfix: another server would take him for one of its own. */
@@ -194,8 +215,10 @@ int gate_edit_rcpt_delete(struct gate_call *c, struct bytes address)
 	int r = gate_edit_allowed(c, GATE_EDIT_RCPT_DELETE, address.n);
 	if (r < 0)
 		return r;
-	struct gate_edit *e = gate_edit_new(c, GATE_EDIT_RCPT_DELETE);
-	e->value = arena_bytes(c->txn->arena, gate_edit_unbracket(address));
+	/* What is no address is nobody's. */
+	struct smtp_path path;
+	if (gate_edit_path(c, SMTP_RCPT, address, BYTES(""), &path) == 0)
+		gate_edit_new(c, GATE_EDIT_RCPT_DELETE)->path = path;
 	return 0;
 }
 
@@ -293,12 +316,15 @@ static void gate_edit_apply_rcpt_add(struct gate_edit *e, struct gate_txn *txn)
 	txn->rcpt_count++;
 }
 
-/* The address must be the same to the byte, the domain's case included (M29). */
+/* The address must be the same, the domain's case included (M29); how it was quoted makes no difference, nor does a dot behind the domain: a sender
+ * could otherwise write a recipient so that a filter cannot delete it. */
 static void gate_edit_apply_rcpt_delete(const struct gate_edit *e, struct gate_txn *txn)
 {
+	const struct smtp_address *named = &e->path.address;
 	struct gate_rcpt *rcpt;
 	LIST_EACH(rcpt, &txn->rcpts, struct gate_rcpt, link) {
-		if (bytes_eq(rcpt->path.address.address, e->value)) {
+		const struct smtp_address *a = &rcpt->path.address;
+		if (bytes_eq(a->local, named->local) && bytes_eq(a->domain, named->domain)) {
 			list_remove(&rcpt->link);
 			txn->rcpt_count--;
 		}

@@ -71,8 +71,8 @@ struct gate_edit {
 	unsigned index;                 /* header insert, change */
 	bool leading_space;
 	bool twice;                     /* recipient add */
-	struct bytes name, value;       /* header; value alone: the reason of a hold, the address to delete, where a filter is */
-	struct smtp_path path;          /* recipient add, sender, redirect, bcc */
+	struct bytes name, value;       /* header; value alone: the reason of a hold, where a filter is */
+	struct smtp_path path;          /* recipient add and delete, sender, redirect, bcc */
 	const char *gate;               /* hold: whose */
 };
 
@@ -135,8 +135,9 @@ struct gate_ops {
 
 /* Edits, for gates to call.  Each appends to the call; the runner applies them in order when the gate has answered and
  * only if all were negotiated.  -EPERM: not negotiated (return it, with GATE_FAULT_EDIT); -EINVAL: makes no sense; -EMSGSIZE: too much.
- * Addresses may stand in angle brackets, and get our host name if they have no domain; ESMTP parameters that make no sense here are left out.  All but the body may also
- * be edited before there is a message: header edits then wait for it, in front of our own trace fields. */
+ * Addresses may stand in angle brackets, and a name and comments beside them; a sender or recipient without a domain is given our host name; ESMTP
+ * parameters that make no sense are left out.  All but the body may also be edited before there is a message: header edits then wait for it, in front
+ * of our own trace fields. */
 int gate_edit_header_add(struct gate_call *c, struct bytes name, struct bytes value, bool leading_space) __attribute__((warn_unused_result));
 int gate_edit_header_insert(struct gate_call *c, unsigned index, struct bytes name, struct bytes value, bool leading_space) __attribute__((warn_unused_result));
 int gate_edit_header_change(struct gate_call *c, unsigned nth, struct bytes name, struct bytes value, bool leading_space) __attribute__((warn_unused_result)); /* empty: delete */

@@ -358,6 +358,112 @@ TASK_FN static void edited(void *arg)
 	end();
 }
 
+/* What filters call an address, and what is meant. */
+static const struct {
+	const char *text, *params, *rcpt, *sender;      /* NULL: makes no sense */
+} named[] = {
+	{ "c@d.test", "", "c@d.test", "c@d.test" },
+	{ " <c@D.test> ", "", "c@D.test", "c@D.test" },
+	{ "Some One <c@d.test>", "", "c@d.test", "c@d.test" },
+	{ "\"One, Some <x@y>\" <c@d.test> (who) ", "", "c@d.test", "c@d.test" },
+	{ "c@d.test (who \\) is it)", "", "c@d.test", "c@d.test" },
+	{ "<\"c> d\"@d.test>", "", "\"c> d\"@d.test", "\"c> d\"@d.test" },
+	{ "c d@d.test", "", NULL, NULL },
+	{ "c@d.test, e@d.test", "", NULL, NULL },
+	{ "(who", "", NULL, "" },
+	{ "\"c", "", NULL, NULL },
+	{ "<>", "", NULL, "" },
+	{ "", "", NULL, "" },
+	{ "root", "", "root@mx.example.org", "root@mx.example.org" },
+	{ "<\"a b\">", "NOTIFY=NEVER RET=HDRS", "\"a b\"@mx.example.org", "\"a b\"@mx.example.org" },
+	{ "c@d.test", "NOTIFY=NEVER RET=HDRS", "c@d.test", "c@d.test" },
+	{ "c@d.test", "NOTIFY=WHY NOTIFY=NEVER NOTIFY=DELAY ORCPT=x RET=WHY RET=HDRS RET=FULL ENVID=", "c@d.test", "c@d.test" },
+};
+
+static void assert_named(int r, const struct gate_edit *e, const char *want)
+{
+	assert_int_equal(r, want ? 0 : -EINVAL);
+	if (!want)
+		return;
+	assert_true(bytes_eq(e->path.address.address, bytes_of(want)));
+}
+
+static int names(struct gate_call *call)
+{
+	if (call->stage != GATE_MESSAGE)
+		return 0;
+	call->negotiated = GATE_EDIT_ALL;
+	for (unsigned i = 0; i < COUNT_OF(named); i++) {
+		struct bytes text = bytes_of(named[i].text), params = bytes_of(named[i].params);
+		int r = gate_edit_rcpt_add(call, text, params);
+		const struct gate_edit *e = LIST_ITEM(call->edits.prev, struct gate_edit, link);
+		assert_named(r, e, named[i].rcpt);
+		assert_true(!named[i].rcpt || !params.n || e->path.notify == SMTP_NOTIFY_NEVER);
+		r = gate_edit_sender(call, text, params);
+		e = LIST_ITEM(call->edits.prev, struct gate_edit, link);
+		assert_named(r, e, named[i].sender);
+		assert_true(!named[i].sender || !params.n || (e->path.ret_headers && !e->path.ret_full));
+	}
+	list_init(&call->edits);
+	return 0;
+}
+
+TASK_FN static void edit_names(void *arg)
+{
+	(void)arg;
+	struct gate gates[] = { fake_gate("a", names, 0) };
+	begin(gates, 1);
+	fixture_mail(&f, "FROM:<s@example.org>");
+	fixture_content(&f, message);
+	assert_goes_on(ask(GATE_MESSAGE));
+	assert_int_equal(f.txn.rcpt_count, 0);
+	end();
+}
+
+/* However a recipient was written, by the client and by the filter. */
+static const struct {
+	const char *rcpt, *deleted;
+	bool gone;
+} deletions[] = {
+	{ "TO:<a@example.org>", "a@example.org", true },
+	{ "TO:<a@example.org>", "<a@example.org>", true },
+	{ "TO:<a@example.org>", "One <\"a\"@example.org.>", true },
+	{ "TO:<a@example.org.>", "<a@example.org.>", true },
+	{ "TO:<\"a\"@example.org>", "<\"a\"@example.org>", true },
+	{ "TO:<\"a\"@example.org>", "<a@example.org>", true },
+	{ "TO:<@relay.test:a@example.org>", "<@relay.test:a@example.org>", true },
+	{ "TO:<postmaster>", "<postmaster>", true },
+	{ "TO:<a@example.org>", "<A@example.org>", false },
+	{ "TO:<a@example.org>", "<a@Example.org>", false },
+	{ "TO:<a@example.org>", "<a>", false },
+	{ "TO:<a@example.org>", "<>", false },
+	{ "TO:<a@example.org>", "a@example.org, b@example.org", false },
+};
+static const char *deleted;
+static int deletes(struct gate_call *call)
+{
+	call->negotiated = GATE_EDIT_ALL;
+	return call->stage == GATE_MESSAGE ? gate_edit_rcpt_delete(call, bytes_of(deleted)) : 0;
+}
+
+TASK_FN static void edit_deletes(void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < COUNT_OF(deletions); i++) {
+		struct gate gates[] = { fake_gate("a", deletes, 0) };
+		begin(gates, 1);
+		fixture_mail(&f, "FROM:<s@example.org>");
+		fixture_rcpt(&f, deletions[i].rcpt);
+		fixture_rcpt(&f, "TO:<b@example.org>");
+		fixture_content(&f, message);
+		deleted = deletions[i].deleted;
+		assert_goes_on(ask(GATE_MESSAGE));
+		if (f.txn.rcpt_count != (deletions[i].gone ? 1 : 2))
+			fail_msg("%s by %s", deletions[i].rcpt, deleted);
+		end();
+	}
+}
+
 /* An answer with one edit that was not negotiated has no effect at all. */
 TASK_FN static void edit_fault(void *arg)
 {
@@ -672,6 +778,8 @@ IN_TASK(refused_rcpt)
 IN_TASK(late)
 IN_TASK(stale)
 IN_TASK(edited)
+IN_TASK(edit_names)
+IN_TASK(edit_deletes)
 IN_TASK(edit_fault)
 IN_TASK(edit_shadow)
 IN_TASK(edit_early)
@@ -695,6 +803,8 @@ int main(void)
 		cmocka_unit_test(test_late),
 		cmocka_unit_test(test_stale),
 		cmocka_unit_test(test_edited),
+		cmocka_unit_test(test_edit_names),
+		cmocka_unit_test(test_edit_deletes),
 		cmocka_unit_test(test_edit_fault),
 		cmocka_unit_test(test_edit_shadow),
 		cmocka_unit_test(test_edit_early),

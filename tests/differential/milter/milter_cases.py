@@ -39,6 +39,11 @@ def content(name, text, shows='', **more):
     case(name, ENVELOPE + 'DATA\n' + text + '.\nQUIT\n', shows, **more)
 
 
+def frame(data):
+    """An action: a reply of these bytes."""
+    return 'raw %08x%s' % (len(data), data.encode('latin-1').hex())
+
+
 def edit(name, *actions, shows='', client=ENVELOPE + CONTENT, **more):
     case(name, client, shows, m0=['EOM -> ' + ' ; '.join(actions + ('continue',))], **more)
 
@@ -113,6 +118,9 @@ case('refused recipient is told, and answered', ENVELOPE + 'RCPT TO:<x@other.tes
 case('over TLS', 'EHLO client.example.net\nSTARTTLS\n' + MAIL, 'M5 M8', settings={'symlist.eom': CONTENT_MACROS})
 case('over TLS, an unknown command', 'EHLO client.example.net\nSTARTTLS\n' + UNKNOWN_FIRST, 'M5')
 case('logged in', 'EHLO client.example.net\nXCLIENT LOGIN=someone\n' + MAIL, 'M5 M8')
+case('logged in, for somebody else of an odd name', 'EHLO client.example.net\nXCLIENT LOGIN=someone\n'
+     + MAIL.replace('<a@example.net>', '<a@example.net> AUTH=x+2By@y.test'), 'M5')
+case('logged in, for nobody', 'EHLO client.example.net\nXCLIENT LOGIN=someone\n' + MAIL.replace('<a@example.net>', '<a@example.net> AUTH=<>'), 'M5')
 case('logged in, for somebody else', 'EHLO client.example.net\nXCLIENT LOGIN=someone\n' + MAIL.replace('<a@example.net>', '<a@example.net> AUTH=x@y.test'), 'M5')
 
 # ---- the order of events (M12-M20) ----
@@ -185,6 +193,8 @@ content('header name with blank', 'Subject : x\nX-A: b\n\nb\n', 'M21')
 content('Received of others', 'Received: from far by near; Mon, 1 Jan 2024 00:00:00 +0000\nSubject: x\n\nb\n', 'M21')
 content('its own Message-Id', 'Message-Id: <one@example.net>\nSubject: x\n\nb\n', 'M9', settings={'symlist.eom': '{msg_id}'})
 content('no header, but text', 'this is no header field\nSubject: x\n\nb\n', 'M21')
+content('header fields Postfix drops', 'Bcc: c@example.test\nReturn-Path: <x@y.test>\nSubject: x\nContent-Length: 3\nResent-Bcc: d@example.test\n\nb\n', 'M21')
+content('header field with a NUL', 'Subject: x\0y\nX-A: b\n\nb\n', 'M21')
 content('8 bit', 'Subject: \u00fc\n\n\u00e4\u00f6\u00fc\n', 'M22')
 content('body of two chunks', 'Subject: x\n\n' + ('0123456789' * 7 + '\n') * 1000, 'M22')
 content('body of one chunk exactly', 'Subject: x\n\n' + ('0123456789' * 7 + '\n') * 910 + '0' * 13 + '\n', 'M22')
@@ -254,7 +264,15 @@ edit('rcpt added that is there', 'rcpt+ <b@example.test>', shows='M30')
 edit('rcpt added, then deleted', 'rcpt+ <c@example.test>', 'rcpt- <c@example.test>', shows='M29 M30')
 edit('rcpt added with parameters', 'rcpt+ <c@example.test> NOTIFY=NEVER', shows='M30')
 edit('rcpt added with odd parameters', 'rcpt+ <c@example.test> SIZE=3 NONSENSE', shows='M30')
+edit('rcpt deleted as it was told, a dot at its end', 'rcpt- <c@example.test.>', client=ENVELOPE + 'RCPT TO:<c@example.test.>\n' + CONTENT, shows='M29')
+edit('rcpt deleted as it was told, in quotes', 'rcpt- <"c d"@example.test>', client=ENVELOPE + 'RCPT TO:<"c d"@example.test>\n' + CONTENT, shows='M29')
+edit('rcpt deleted, needless quotes', 'rcpt- <"c"@example.test>', client=TWO_RCPTS, shows='M29')
+edit('rcpt deleted, without its needless quotes', 'rcpt- <c@example.test>', client=ENVELOPE + 'RCPT TO:<"c"@example.test>\n' + CONTENT, shows='M29')
+edit('rcpt added with a name', frame('+"C, of Test" <c@example.test> (who)\0'), shows='M30')
+edit('rcpt added with bad parameters', 'rcpt+ <c@example.test> NOTIFY=WHY ORCPT=x', shows='M30')
 edit('sender changed', 'from <new@example.net>', shows='M31')
+edit('sender changed, with a name', frame('eNew <new@example.net>\0'), shows='M31')
+edit('sender changed with bad parameters', 'from <new@example.net> RET=WHY ENVID=', shows='M31')
 edit('sender changed, no brackets', 'from new@example.net', shows='M31')
 edit('sender changed, no domain', 'from <new>', shows='M31')
 edit('sender made null', 'from <>', shows='M31')

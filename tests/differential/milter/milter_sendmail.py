@@ -49,9 +49,11 @@ SAME = ['plain', 'version [2-6]', 'no actions', 'symlist connect*', 'symlist hel
 REASONS = {
     'shutdown': 'Sendmail 8.17 takes "shutdown" for no answer at all and forgets the filter.',
     'skip': 'SKIP means more chunks of the body to Sendmail; what it makes of it elsewhere no filter wants.',
+    'spelling': 'Needless quotes and a dot behind the domain make no other address; Sendmail keeps them apart.',
     'lost': 'A filter that failed is had back (B4), and the refusal is said at once; Sendmail says it one command later.',
 }
 DIFFERENT = {
+    'spelling': ['rcpt deleted*needless quotes', 'rcpt deleted as it was told, a dot at its end'],
     'shutdown': ['*: shutdown'], 'skip': ['mail: skip', 'data: skip', 'eom: skip'], 'lost': ['*: conn_fail', 'rcpt deleted, not negotiated'],
 }
 
