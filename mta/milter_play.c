@@ -316,7 +316,7 @@ static void play_config(struct play *p, const struct play_script *script)
 	c->client_names = false;
 	c->script = (struct smtpd_script){ .ops = &script_ops, .script = script };
 	/* What it puts up with from clients is not what is tried here. */
-	c->size_max = 0;
+	c->size_max = c->header_max = c->hops_max = 0;
 	c->error_delay = 0;
 	c->hard_errors = c->soft_errors = c->junk_max = UINT32_MAX;
 	p->anybody[0].family = AF_INET;

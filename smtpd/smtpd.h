@@ -40,7 +40,7 @@ struct smtpd_config {
 	size_t memory_max;              /* body bytes kept in memory; default 128 KiB */
 	size_t line_max;                /* [line_length_limit] bytes of a command line; default 2048 */
 	unsigned rcpt_max;              /* [smtpd_recipient_limit] default 1000 */
-	unsigned hops_max;              /* [hopcount_limit] Received fields; default 50 */
+	unsigned hops_max;              /* [hopcount_limit] Received fields; default 50; 0: no limit */
 	unsigned soft_errors;           /* [smtpd_soft_error_limit] from here on every reply is late by error_delay; default 10 */
 	unsigned hard_errors;           /* [smtpd_hard_error_limit] 421 and close; default 20 */
 	unsigned junk_max;              /* [smtpd_junk_command_limit] NOOP, RSET, ... without a message; default 100 */

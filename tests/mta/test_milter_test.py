@@ -247,6 +247,12 @@ def test_eml_larger_than_servers_take(milter):
     run.has('S: 250 2.0.0 Ok: taken by milter-test').lacks('S: 552')
 
 
+def test_eml_of_more_header_than_servers_take(milter):
+    text = b'Received: from a by b; Mon, 1 Jan 2024 00:00:00 +0000\n' * 100 + b'X-Long: ' + b'x' * (2 << 20) + b'\n\nbody\n'
+    run = milter('--eml', write(milter, 'x.eml', text)).ended(0)
+    run.has('<- continue [EOM]', 'S: 250 2.0.0 Ok: taken by milter-test')
+
+
 def test_eml_that_is_not_there(milter):
     milter('--eml', 'none.eml').ended(os.EX_NOINPUT, 'gatepost: none.eml: No such file or directory\n')
 
