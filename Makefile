@@ -167,11 +167,11 @@ valgrind:
 	@tools/deps build test
 	@$(MAKE) --no-print-directory DEBUG=1 all unit
 	@tools/valgrind
-# Writes docs/milter-conformance.md from a run beside Debian's Postfix.
+# Writes docs/milter-conformance.md from a run beside Debian's Postfix, and docs/policy-conformance.md.
 conformance:
 	@tools/deps build test
 	@$(MAKE) --no-print-directory SANITIZE=1 all
-	@GATEPOST_CONFORMANCE=write $(PYTHON) -m pytest -q -p no:cacheprovider tests/differential/milter
+	@GATEPOST_CONFORMANCE=write $(PYTHON) -m pytest -q -p no:cacheprovider tests/differential/milter tests/differential/policy/test_policy_table.py
 lint:
 	@tools/deps build lint
 	@tools/lint

@@ -67,6 +67,7 @@ static const struct action_case {
 	{ "DELAY 5", ACCESS_UNKNOWN, NULL, "451 4.3.5 Server configuration error" },
 };
 
+/* shows: P11 P12 P13 */
 static void test_actions(void **state)
 {
 	(void)state;
@@ -105,6 +106,7 @@ static void test_header(void **state)
 		assert_int_equal(access_header(bytes_of(bad[i]), &name, &value), -EINVAL);
 }
 
+/* shows: P12 */
 static void test_cut(void **state)
 {
 	(void)state;

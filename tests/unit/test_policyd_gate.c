@@ -198,6 +198,7 @@ TASK_FN static void run_stages(struct scene *s)
 		expect_question(s, i, &expected[i]);
 }
 
+/* shows: P6 P7 P8 P9 */
 static void test_stages(void **state)
 {
 	(void)state;
@@ -250,6 +251,7 @@ TASK_FN static void run_session(struct scene *s)
 	expect_attribute(s, 4, "protocol_name", "LMTP");
 }
 
+/* shows: P10 */
 static void test_session(void **state)
 {
 	(void)state;
@@ -298,6 +300,7 @@ TASK_FN static void run_verdicts(struct scene *s)
 	assert_non_null(strstr(buf_str(&logged), "action=BCC text=nobody msg=\"ignored: the text is no address\""));
 }
 
+/* shows: P13 */
 static void test_verdicts(void **state)
 {
 	(void)state;
@@ -340,12 +343,14 @@ TASK_FN static void run_deferred_session(struct scene *s)
 	assert_int_equal(s->f.txn.defer_if_permit.code, 0);
 }
 
+/* shows: P14 */
 static void test_deferred_session(void **state)
 {
 	(void)state;
 	SCENE(run_deferred_session, .server = { ANSWERS({ "action=DEFER_IF_PERMIT 4.2.0 Greylisted\n\n" }) });
 }
 
+/* shows: P14 P15 */
 static void test_deferred(void **state)
 {
 	(void)state;
@@ -377,6 +382,7 @@ TASK_FN static void run_edits(struct scene *s)
 	buf_fini(&message);
 }
 
+/* shows: P17 P18 */
 static void test_edits(void **state)
 {
 	(void)state;
@@ -432,6 +438,7 @@ TASK_FN static void run_dedupe(struct scene *s)
 	assert_int_equal(s->server.asked, 4);
 }
 
+/* shows: Q2 */
 static void test_dedupe(void **state)
 {
 	(void)state;
@@ -474,6 +481,7 @@ TASK_FN static void run_cache(struct scene *s)
 	assert_int_equal(asked_about(s, GATE_RCPT, "TO:<b@example.org>"), 1);
 }
 
+/* shows: Q5 */
 static void test_cache(void **state)
 {
 	(void)state;
@@ -498,6 +506,7 @@ TASK_FN static void run_cache_full(struct scene *s)
 	policyd_cache_free(&c);
 }
 
+/* shows: Q5 */
 static void test_cache_full(void **state)
 {
 	(void)state;
@@ -535,6 +544,7 @@ TASK_FN static void run_extras(struct scene *s)
 	assert_int_equal(s->server.asked, 3);
 }
 
+/* shows: Q4 */
 static void test_extras(void **state)
 {
 	(void)state;
@@ -562,6 +572,7 @@ TASK_FN static void run_worded(struct scene *s)
 	expect_verdict(&v, GATE_TEMPFAIL, "451 4.3.5 <client.test[192.0.2.1]>: Client host rejected: Server configuration problem");
 }
 
+/* shows: P4 P11 */
 static void test_worded(void **state)
 {
 	(void)state;
@@ -583,6 +594,7 @@ TASK_FN static void run_comes_back(struct scene *s)
 	assert_int_equal(s->server.asked, 2);
 }
 
+/* shows: Q3 */
 static void test_comes_back(void **state)
 {
 	(void)state;
@@ -604,6 +616,7 @@ TASK_FN static void run_utf8(struct scene *s)
 	expect_verdict(&v, GATE_TEMPFAIL, "451 4.3.5 Server configuration problem");
 }
 
+/* shows: P19 */
 static void test_utf8(void **state)
 {
 	(void)state;
@@ -640,6 +653,7 @@ TASK_FN static void run_fails_fast(struct scene *s)
 
 static char oversize[100000];
 
+/* shows: P4 */
 static void test_garbage(void **state)
 {
 	(void)state;
@@ -658,6 +672,7 @@ TASK_FN static void run_close_each(struct scene *s)
 }
 
 /* A server that closes after each answer costs a connection each, not a second each. */
+/* shows: P3 Q1 */
 static void test_closes_after_each(void **state)
 {
 	(void)state;
@@ -671,6 +686,7 @@ TASK_FN static void run_kept_dies(struct scene *s)
 }
 
 /* A kept connection that dies on the question is replaced, and the question asked again, once. */
+/* shows: P3 */
 static void test_kept_connection_dies(void **state)
 {
 	(void)state;
@@ -688,6 +704,7 @@ TASK_FN static void run_hangs(struct scene *s)
 	}
 }
 
+/* shows: P4 */
 static void test_hangs(void **state)
 {
 	(void)state;
@@ -712,6 +729,7 @@ TASK_FN static void run_refused(struct scene *s)
 	expect_verdict(&v, GATE_REJECT, "550 5.5.0 Service unavailable");
 }
 
+/* shows: Q3 */
 static void test_refused(void **state)
 {
 	(void)state;
@@ -743,6 +761,7 @@ TASK_FN static void run_restarted(struct scene *s)
 }
 
 /* P4: a server that is not there, or hangs up on a new connection, is asked once more a second later: it may be being restarted. */
+/* shows: P4 */
 static void test_restarted(void **state)
 {
 	(void)state;
@@ -770,6 +789,7 @@ TASK_FN static void run_stays_away(struct scene *s)
 }
 
 /* Nobody waits for one that has been away for ten seconds, or where the configuration says so. */
+/* shows: P4 */
 static void test_stays_away(void **state)
 {
 	(void)state;
@@ -784,6 +804,7 @@ TASK_FN static void run_failover(struct scene *s)
 	assert_int_equal(s->second.connections, 1);
 }
 
+/* shows: Q3 */
 static void test_failover(void **state)
 {
 	(void)state;
@@ -807,6 +828,7 @@ TASK_FN static void run_limits(struct scene *s)
 	assert_int_equal(s->server.connections, 3);
 }
 
+/* shows: P2 */
 static void test_idle_and_ttl(void **state)
 {
 	(void)state;
@@ -819,6 +841,7 @@ TASK_FN static void run_request_limit(struct scene *s)
 	assert_int_equal(s->server.connections, 3);
 }
 
+/* shows: P2 */
 static void test_request_limit(void **state)
 {
 	(void)state;

@@ -1,13 +1,14 @@
 """Which test shows which line of a checklist, and the tables made of it.
 
-A test says so in a comment, `shows: M18 B17`: in a dialogue anywhere before the first section, elsewhere before the function.
+M and B are lines of docs/milter-conformance.md, P and Q of docs/policy-conformance.md.  A test says so in a comment, `shows: M18 B17`: in a dialogue
+anywhere before the first section, elsewhere before the function.
 """
 import os
 import re
 
 from .server import TOP
 
-SHOWS = re.compile(r'shows: ((?:[MB]\d+[ ,]*)+)')
+SHOWS = re.compile(r'shows: ((?:[MBPQ]\d+[ ,]*)+)')
 
 
 def marks():
@@ -27,7 +28,7 @@ def marks_of(path, text):
     for m in SHOWS.finditer(text):
         test = re.compile(r'\b(?:static void|def) (\w+)\(').search(text, m.end())
         name = 'dialogue/' + stem if path.endswith('.smtp') else '%s: %s' % (stem, test[1]) if test else stem
-        for line in re.findall(r'[MB]\d+', m[1]):
+        for line in re.findall(r'[MBPQ]\d+', m[1]):
             yield line, name
 
 

@@ -111,6 +111,7 @@ def ask(port, policy, keys, name, versions):
     return {k: words[k] for k in COMPARED}
 
 
+# shows: P10
 @pytest.mark.parametrize('version', ['TLSv1_2', 'TLSv1_3'])
 @pytest.mark.parametrize('name', CLIENTS)
 def test_equal(sides, keys, name, version):

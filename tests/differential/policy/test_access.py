@@ -194,6 +194,7 @@ DIFFERENT.update((name, ('heard', 'a reply line is 512 octets (RFC 5321 section 
                  for name in CASES if 'long long' in name)
 
 
+# shows: P11 P12 P13 P14 P15 P16 P17 P18
 @pytest.mark.parametrize('name', CASES)
 def test_equal(sides, name):
     setup, who = CASES[name]
