@@ -166,6 +166,14 @@ static void refuse_settings(struct reader *r, cfg_t *s)
 			reader_fail(r, reader_line(r, s, settings[i], 0), "%s is for a socket \"exec:...\", a command that is run", settings[i]);
 }
 
+/* Postfix's unix:private/x lies in its queue directory; here there is none that it could be meant to lie in. */
+void config_command_check_path(struct reader *r, cfg_t *s, const char *name, unsigned i, const struct endpoint *e)
+{
+	if (e->kind == ENDPOINT_UNIX && *e->path != '/')
+		reader_fail(r, reader_line(r, s, name, i), "%s \"%s\": the path of a unix socket begins with \"/\"; what Postfix finds there is most likely "
+			    "unix:/var/spool/postfix/%s", name, reader_item(r, s, name, i), e->path);
+}
+
 static void read_socket(struct reader *r, cfg_t *s, unsigned i, struct config *c, struct config_sockets *to)
 {
 	struct endpoint e;
@@ -178,6 +186,7 @@ static void read_socket(struct reader *r, cfg_t *s, unsigned i, struct config *c
 		buf_fini(&why);
 		return;
 	}
+	config_command_check_path(r, s, "socket", i, &e);
 	if (e.kind == ENDPOINT_EXEC) {
 		to->commands[i] = c->command_count;
 		add_command(r, s, i, e.argv, c);

@@ -19,6 +19,8 @@ struct config_sockets {
 /* Reads "socket" of a section whose kind can use commands; those must be such as could be run now.  Without any, settings that are for
  * them only are refused. */
 void config_command_read_sockets(struct reader *r, cfg_t *section, struct config *c, struct config_sockets *ret);
+/* E was read from the Ith of the list setting NAME: complains of a unix socket that would be another one from another folder. */
+void config_command_check_path(struct reader *r, cfg_t *section, const char *name, unsigned i, const struct endpoint *e);
 int64_t config_command_time_limit(struct reader *r, cfg_t *section);
 
 #endif

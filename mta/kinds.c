@@ -35,10 +35,12 @@ static const char *const *read_endpoints(struct reader *r, cfg_t *s, const char 
 	for (unsigned i = 0; i < *ret_count; i++) {
 		struct endpoint e;
 		struct buf why = { 0 };
-		if (endpoint_parse(bytes_of(endpoints[i]), default_port, &e, &why))
+		if (endpoint_parse(bytes_of(endpoints[i]), default_port, &e, &why)) {
 			reader_fail(r, reader_line(r, s, setting, i), "%s \"%s\": %s", setting, endpoints[i], buf_str(&why));
-		else
+		} else {
+			config_command_check_path(r, s, setting, i, &e);
 			endpoint_fini(&e);
+		}
 		buf_fini(&why);
 	}
 	return endpoints;
