@@ -83,7 +83,7 @@ static int table_file_read(const char *path, struct table_file_id *ret_id, struc
 		return -errno;
 	int r = fstat(fd, &st) < 0 ? -errno : 0;
 	if (r == 0)
-		r = S_ISREG(st.st_mode) || S_ISCHR(st.st_mode) ? table_file_slurp(fd, text) : -EINVAL;
+		r = S_ISREG(st.st_mode) || S_ISCHR(st.st_mode) ? table_file_slurp(fd, text) : S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
 	close(fd);
 	if (r == 0)
 		*ret_id = table_file_id_of(&st);

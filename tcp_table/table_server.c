@@ -5,6 +5,7 @@
 #include "tcp_table/table_server.h"
 
 #include "lib/base/mem.h"
+#include "lib/run/net.h"
 
 #include <errno.h>
 
@@ -50,6 +51,17 @@ void table_server_free(struct table_server **sp)
 	*sp = NULL;
 }
 
+/* net_resolve() has no other words for what a name service says. */
+static const char *table_server_unconnected(const struct endpoint *e, int r)
+{
+	struct net_addr ignored;
+	bool name = e->kind == ENDPOINT_INET && net_addr_parse(bytes_of(e->host), 0, &ignored) < 0;
+
+	if (name && r == -EHOSTUNREACH)
+		return "the name has no address, or none that can be reached";
+	return name && r == -EAGAIN ? "the name cannot be looked up now" : strerror(-r);
+}
+
 static int table_server_explain(const struct table_server *s, int r, bool connected, const char *why, struct buf *err)
 {
 	bool gone = r == -ENODATA || r == -EPIPE || r == -ECONNRESET;
@@ -60,7 +72,7 @@ static int table_server_explain(const struct table_server *s, int r, bool connec
 	if (r == -ETIMEDOUT)
 		buf_printf(err, "no answer within %lld s", (long long)(s->timeout / SECONDS(1)));
 	else if (!connected)
-		buf_printf(err, "cannot connect: %s", strerror(-r));
+		buf_printf(err, "cannot connect: %s", table_server_unconnected(&s->endpoint, r));
 	else if (gone)
 		buf_add_str(err, "the connection was closed before the answer was complete");
 	else

@@ -61,6 +61,8 @@ static bool table_source_alias(struct table_source *s, struct bytes line, struct
 void table_source_init(struct table_source *s, struct bytes text, bool aliases, struct table_notes *notes)
 {
 	*s = (struct table_source){ .notes = notes, .aliases = aliases };
+	if (bytes_starts(text, BYTES("\xef\xbb\xbf")))
+		table_note(notes, 1, "the file begins with a byte order mark (U+FEFF), which becomes part of the first key");
 	table_lines_init(&s->lines, text);
 }
 

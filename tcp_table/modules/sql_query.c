@@ -14,6 +14,9 @@ static char *sql_query_function(struct table_config *c)
 
 static char *sql_query_parts(struct table_config *c)
 {
+	/* Who has none of them has forgotten the query. */
+	if (!table_config_str(c, "table", NULL) && !table_config_str(c, "select_field", NULL))
+		return mem_strdup(table_config_need(c, "query"));
 	const char *more = table_config_str(c, "additional_conditions", "");
 	const char *field = table_config_need(c, "select_field"), *table = table_config_need(c, "table"),
 		   *where = table_config_need(c, "where_field");

@@ -30,12 +30,13 @@ static int pgsql_wait(PGconn *db, short events, int64_t deadline)
 	return n > 0 || (n < 0 && errno == EINTR) ? 0 : n == 0 ? -ETIMEDOUT : -errno;
 }
 
-/* libpq's messages end with a line end, and may be several lines. */
+/* libpq's messages end with a line end, and may be several lines, of which all but the first begin with a tab. */
 static int pgsql_say(const char *message, int r, struct buf *err)
 {
 	struct bytes text = bytes_trim(bytes_of(r == -ETIMEDOUT ? "no answer in time" : message));
 	for (size_t i = 0; i < text.n; i++)
-		buf_add_char(err, text.p[i] == '\n' ? ' ' : text.p[i]);
+		if (text.p[i] != '\t')
+			buf_add_char(err, text.p[i] == '\n' ? ' ' : text.p[i]);
 	return r;
 }
 

@@ -181,7 +181,7 @@ def test_sqlite_files(folder):
     status, out, err = t.gatepost('user')
     assert (status, out) == (0, 'local user\n') and '%s, line 3: there is no parameter' % t.path in err and 'colour' in err
     for text, why in (('query = SELECT 1\n', 'the parameter "dbpath" is missing'), ('dbpath /x\n', "line 1: there is no '='"),
-                      (t.config('table = a\n'), 'the parameter "select_field" is missing'), (t.config('query = %x\n'), "a '%' that is followed by none of"),
+                      (t.config('table = a\n'), 'the parameter "select_field" is missing'), (t.config(''), 'the parameter "query" is missing'), (t.config('query = %x\n'), "a '%' that is followed by none of"),
                       (t.config(query + 'expansion_limit = -1\n'), 'line 3: expansion_limit is a number from 0 on, not "-1"')):
         t.write(t.path, text)
         t.cannot_tell('user', why)
@@ -369,6 +369,7 @@ def test_sql_hosts(sql):
         assert sql.one('user@example.org')[:2] == (0, 'user')
     sql.write(sql.path, sql.config(PLAIN, hosts=dead))
     sql.cannot_tell('user', dead + ': ')
+    assert '\t' not in sql.one('user')[2]
     import socket
     with socket.create_server(('127.0.0.1', 0)) as silent:
         hangs = '127.0.0.1:%d' % silent.getsockname()[1]

@@ -80,6 +80,9 @@ def test_cannot_tell(folder):
     assert said.code == 1 and 'none.db: No such file' in said.err
     said = table('get', 'tcp:127.0.0.1:1', 'x', 'y')
     assert said.code == 1 and said.out == '' and said.err.count('cannot tell') == 1
+    # What a name service says, or that there is none.
+    said = table('get', 'tcp:nonesuch.invalid:1', 'x')
+    assert said.code == 1 and 'cannot connect: the name ' in said.err
     said = table('get', 'nonesuch:x', 'x')
     assert said.code == 1 and 'no table type' in said.err
 

@@ -1,4 +1,4 @@
-/* test_table_servers.c: tcp: and socketmap: against servers that behave and servers that do not.  The test clock says how long it took. */
+/* test_table_servers.c: tcp:, socketmap: and memcache: against servers that behave and servers that do not.  The test clock says how long it took. */
 #include "tests/unit/txn_fixture.h"
 
 #include "tcp_table/socketmap_codec.h"
@@ -8,7 +8,7 @@
 
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"        /* the tables below leave out what is 0 */
 
-static const struct table_ops *const kinds[] = { &table_tcp, &table_socketmap, NULL };
+static const struct table_ops *const kinds[] = { &table_tcp, &table_socketmap, &table_memcache, NULL };
 
 static size_t tcp_question(struct bytes input)
 {
@@ -22,6 +22,12 @@ static size_t socketmap_question(struct bytes input)
 	return socketmap_codec_frame(input, 1 << 20, &payload, &why) == 1 ? input.n : 0;
 }
 
+/* "get KEY": nothing is ever stored here. */
+static size_t memcache_question(struct bytes input)
+{
+	return (size_t)(bytes_find(input, '\n') + 1);
+}
+
 /* ---- one question after the other to one server ---- */
 
 struct asked {
@@ -32,7 +38,7 @@ struct asked {
 };
 
 struct scene {
-	bool socketmap;
+	bool socketmap, memcache;
 	struct answerer server;
 	const struct table_options *options;
 	const struct asked *asked;
@@ -42,13 +48,27 @@ struct scene {
 	bool deaf;                      /* nobody listens */
 };
 
+/* memcache_table(5): the file that says where. */
+static void memcache_write(const struct scene *s, char *path)
+{
+	strcpy(path, "/tmp/gatepost-memcache-XXXXXX");
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_true(dprintf(fd, "memcache = inet:%s\ntimeout = 7\nline_size_limit = 64\ndata_size_limit = 100\n", s->server.endpoint) > 0);
+	assert_int_equal(close(fd), 0);
+}
+
 static struct table *scene_open(const struct scene *s)
 {
-	char map[128];
+	char map[128], path[64] = "";
 	struct buf err = { 0 };
 	struct table *t = NULL;
-	snprintf(map, sizeof map, s->socketmap ? "socketmap:inet:%s:map" : "tcp:%s", s->server.endpoint);
+	if (s->memcache)
+		memcache_write(s, path);
+	snprintf(map, sizeof map, s->memcache ? "memcache:%s" : s->socketmap ? "socketmap:inet:%s:map" : "tcp:%s", s->memcache ? path : s->server.endpoint);
 	assert_int_equal(table_open(kinds, bytes_of(map), s->options, "test", &t, &err), 0);
+	if (s->memcache)
+		assert_int_equal(unlink(path), 0);
 	return t;
 }
 
@@ -75,7 +95,7 @@ TASK_FN static void scene_ask(struct table *t, const struct asked *a)
 TASK_FN static void scene_main(void *arg)
 {
 	struct scene *s = arg;
-	s->server.question = s->socketmap ? socketmap_question : tcp_question;
+	s->server.question = s->memcache ? memcache_question : s->socketmap ? socketmap_question : tcp_question;
 	answerer_start(&s->server);
 	if (s->deaf)
 		answerer_stop(&s->server);
@@ -125,6 +145,14 @@ static void test_tcp_malformed(void **state)
 		    { "7", -EPROTO, "a wrong %XX", 0 }, { "8", -EPROTO, "a wrong %XX", 0 }, { "9", -EPROTO, "the line is too long", 0 },
 		    { "10", 1, "fine", 0 }),
 	      .connections = 10, .idle = 1);
+}
+
+/* What comes behind an answer is none to the next question. */
+static void test_tcp_more(void **state)
+{
+	(void)state;
+	SCENE(ANSWERS({ "200 a\n200 b\n" }, { "200 c\n500 d\n200" }, { "200 e\n" }),
+	      ASKED({ "1", 1, "a", 0 }, { "2", 1, "c", 0 }, { "3", 1, "e", 0 }), .connections = 3, .idle = 1, .questions = "get 1\nget 2\nget 3\n");
 }
 
 /* 4096 bytes with the newline are a reply, one more is none. */
@@ -221,6 +249,48 @@ static void test_socketmap_closes_and_hangs(void **state)
 	SCENE(.socketmap = true, ANSWERS({ "400:OK", 0, AFTER_HANG }, { "9999:OK x", 0, AFTER_DRIP }, { "4:OK", 0, AFTER_FLOOD }),
 	      ASKED({ "a", -EAGAIN, "no answer within 100 s", 100 }, { "b", -EAGAIN, "no answer within 100 s", 100 }, { "c", -EPROTO, NULL, 0 }),
 	      .connections = 3);
+}
+
+/* ---- memcache ---- */
+
+static void test_memcache_answers(void **state)
+{
+	(void)state;
+	SCENE(.memcache = true,
+	      ANSWERS({ "VALUE a 0 5\r\na b c\r\nEND\r\n" }, { "END\r\n" }, { "VALUE c 7 0\r\n\r\nEND\r\n" }, { "VALUE d 0 3 12\r\nx\r\n\r\nEND\r\n" },
+		      { "VALUE e 0 3\r\nx\0y\r\nEND\r\n", 23 }),
+	      ASKED({ "A", 1, "a b c", 0 }, { "b", 0, NULL, 0 }, { "c", 1, "", 0 }, { "d", 1, "x\r\n", 0 }, { "e", 1, "x", 0 }, { "white space", 0, NULL, 0 }),
+	      .connections = 1, .idle = 1, .questions = "get a\r\nget b\r\nget c\r\nget d\r\nget e\r\n");
+}
+
+/* None is "not found", and none is left to be the answer to the next question. */
+static void test_memcache_malformed(void **state)
+{
+	(void)state;
+	memset(large, 'x', sizeof large);
+	SCENE(.memcache = true,
+	      ANSWERS({ "ERROR\r\n" }, { "SERVER_ERROR out of memory\r\n" }, { "VALUE other 0 1\r\nx\r\nEND\r\n" }, { "VALUE 4 0\r\n" }, { "VALUE 5 0 -1\r\n" },
+		      { "VALUE 6 0 101\r\n" }, { "VALUE 7 0 1\r\nxy\r\nEND\r\n" }, { "VALUE 8 0 1\r\nx\r\nVALUE 9 0 1\r\ny\r\nEND\r\n" },
+		      { large, sizeof large }, { "\r\n" }, { "END\r\nEND\r\n" }, { "VALUE 12 0 1\r\nx\r\nEND\r\n" }),
+	      ASKED({ "1", -EPROTO, "unexpected reply", 0 }, { "2", -EPROTO, "unexpected reply", 0 }, { "3", -EPROTO, "unexpected reply", 0 },
+		    { "4", -EPROTO, "unexpected reply", 0 }, { "5", -EPROTO, "unexpected reply", 0 }, { "6", -EPROTO, "too long (data_size_limit)", 0 },
+		    { "7", -EPROTO, "another length", 0 }, { "8", -EPROTO, "another length", 0 }, { "9", -EPROTO, "too long (line_size_limit)", 0 },
+		    { "10", -EPROTO, "unexpected reply", 0 }, { "11", 0, NULL, 0 }, { "12", 1, "x", 0 }),
+	      .connections = 12, .idle = 1);
+}
+
+static void test_memcache_closes_and_hangs(void **state)
+{
+	(void)state;
+	SCENE(.memcache = true, ANSWERS({ "END\r\n", 0, AFTER_CLOSE }, { "VALUE b 0 1\r\nx\r\nEND\r\n", 0, AFTER_CLOSE }, { "VALUE c 0 9\r\nxy", 0, AFTER_CLOSE },
+				      { "EN", 0, AFTER_CLOSE }, { "END\r\n" }),
+	      ASKED({ "a", 0, NULL, 0 }, { "b", 1, "x", 0 }, { "c", -EAGAIN, "closed before the answer", 0 }, { "d", -EAGAIN, "closed before", 0 }, { "e", 0, NULL, 0 }),
+	      .connections = 5, .idle = 1);
+	SCENE(.memcache = true, ANSWERS({ "", 0, AFTER_HANG }, { "VALUE b 0 9\r\nx", 0, AFTER_HANG }, { "V", 0, AFTER_DRIP }, { "VALUE", 0, AFTER_FLOOD }, { "END\r\n" }),
+	      ASKED({ "a", -EAGAIN, "no answer within 7 s", 7 }, { "b", -EAGAIN, "no answer within 7 s", 7 }, { "c", -EAGAIN, "no answer within 7 s", 7 },
+		    { "d", -EPROTO, "too long", 0 }, { "e", 0, NULL, 0 }),
+	      .connections = 5, .idle = 1);
+	SCENE(.memcache = true, ANSWERS({ "" }), ASKED({ "a", -EAGAIN, "cannot connect: Connection refused", 0 }), .deaf = true);
 }
 
 /* ---- the pool ---- */
@@ -345,8 +415,9 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_tcp_answers), TEST(test_tcp_malformed), TEST(test_tcp_limit), TEST(test_tcp_closes), TEST(test_tcp_hangs),
+		TEST(test_tcp_answers), TEST(test_tcp_malformed), TEST(test_tcp_more), TEST(test_tcp_limit), TEST(test_tcp_closes), TEST(test_tcp_hangs),
 		TEST(test_socketmap_answers), TEST(test_socketmap_malformed), TEST(test_socketmap_large), TEST(test_socketmap_closes_and_hangs),
+		TEST(test_memcache_answers), TEST(test_memcache_malformed), TEST(test_memcache_closes_and_hangs),
 		TEST(test_crowd), TEST(test_idle_and_ttl), TEST(test_deadline_passes_through), TEST(test_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
