@@ -95,7 +95,8 @@ void mail_header_remove(struct mail *m, struct mail_header *h);
 void mail_trace_prepend(struct mail *m, struct bytes raw);
 
 /* Adds, at the end of the header, what a client left out of Message-Id, Date and From (RFC 6409 section 8): in a message that is sent on by hand,
- * which has fields of the kind Resent-To (RFC 5322 section 3.6.6), the Resent- ones.  -errno as mail_header_add(). */
+ * which has fields of the kind Resent-To (RFC 5322 section 3.6.6), the Resent- ones.  Takes Bcc, Resent-Bcc, Return-Path and Content-Length away.
+ * -errno as mail_header_add(). */
 struct mail_completion {
 	const char *hostname;   /* ours: the right side of Message-Id, and the domain of MAILER-DAEMON */
 	const char *id;         /* the transaction's */

@@ -1,5 +1,5 @@
 /*
- * mail_complete.c: the header fields a submission server adds when a client left them out, in Postfix's order and words.
+ * mail_complete.c: the header fields a submission server adds when a client left them out, in Postfix's order and words, and those it takes away.
  */
 #include "lib/mail/mail.h"
 
@@ -57,6 +57,16 @@ static bool complete_resent(const struct mail *m)
 	return false;
 }
 
+/* Postfix's message_drop_headers.  Who else gets it is the sender's own business (RFC 5322 section 3.6.3), Return-Path is the last server's to write, and
+ * a length may soon be wrong. */
+static void complete_drop(struct mail *m)
+{
+	static const char *const fields[] = { "Bcc", "Resent-Bcc", "Return-Path", "Content-Length" };
+	for (unsigned i = 0; i < COUNT_OF(fields); i++)
+		while (mail_header_delete(m, bytes_of(fields[i]), 1))
+			;
+}
+
 int mail_complete(struct mail *m, const struct mail_completion *c)
 {
 	static const struct {
@@ -65,6 +75,7 @@ int mail_complete(struct mail *m, const struct mail_completion *c)
 	} fields[] = { { "Resent-Message-Id", complete_id }, { "Resent-Date", complete_date }, { "Resent-From", complete_from } };
 	size_t from = complete_resent(m) ? 0 : strlen("Resent-");
 	int r = 0;
+	complete_drop(m);
 	for (unsigned i = 0; i < COUNT_OF(fields) && r == 0; i++) {
 		struct bytes name = bytes_of(fields[i].name + from);
 		struct buf value = { 0 };

@@ -401,22 +401,28 @@ static void test_digest_through_edits(void **state)
 static void test_complete(void **state)
 {
 	static const struct {
-		const char *header, *sender, *added;
+		const char *header, *sender, *added, *gone;
 	} cases[] = {
 		{ "Subject: x\r\n", "a@example.org",
-		  "Message-Id: <20091113233130.id.1@mx.test>\r\nDate: Fri, 13 Nov 2009 23:31:30 +0000 (UTC)\r\nFrom: a@example.org\r\n" },
-		{ "date: x\r\nmessage-ID: <1@b>\r\n", "", "From: MAILER-DAEMON@mx.test\r\n" },
-		{ "Date: x\r\nFrom: y\r\n", "", "Message-Id: <20091113233130.id.1@mx.test>\r\n" },
-		{ "Date: x\r\nFrom: y\r\nMessage-Id: <1@b>\r\n", "a@example.org", "" },
+		  "Message-Id: <20091113233130.id.1@mx.test>\r\nDate: Fri, 13 Nov 2009 23:31:30 +0000 (UTC)\r\nFrom: a@example.org\r\n", NULL },
+		{ "date: x\r\nmessage-ID: <1@b>\r\n", "", "From: MAILER-DAEMON@mx.test\r\n", NULL },
+		{ "Date: x\r\nFrom: y\r\n", "", "Message-Id: <20091113233130.id.1@mx.test>\r\n", NULL },
+		{ "Date: x\r\nFrom: y\r\nMessage-Id: <1@b>\r\n", "a@example.org", "", NULL },
 		{ "Date: x\r\nFrom: y\r\nMessage-Id: <1@b>\r\nResent-Cc: a\r\nresent-date: x\r\n", "a@example.org",
-		  "Resent-Message-Id: <20091113233130.id.1@mx.test>\r\nResent-From: a@example.org\r\n" },
+		  "Resent-Message-Id: <20091113233130.id.1@mx.test>\r\nResent-From: a@example.org\r\n", NULL },
+		{ "Date: x\r\nFrom: y\r\nMessage-Id: <1@b>\r\n", "a@example.org",
+		  "Resent-Message-Id: <20091113233130.id.1@mx.test>\r\nResent-Date: Fri, 13 Nov 2009 23:31:30 +0000 (UTC)\r\n"
+		  "Resent-From: a@example.org\r\n", "Resent-Bcc: b@example.org\r\n" },
 	};
+	/* What is nobody's business but the sender's goes; that there was a Resent-Bcc still says that it was sent on. */
+	static const char secret[] = "Bcc: b@example.org\r\nReturn-Path: <x>\r\nbcc: c,\r\n d\r\nContent-Length: 3\r\n";
 	(void)state;
 	assert_int_equal(setenv("TZ", "UTC0", 1), 0);
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		const struct mail_completion c = { "mx.test", "id.1", bytes_of(cases[i].sender), 1258155090 };
 		struct buf text = { 0 }, want = { 0 }, out = { 0 };
-		buf_printf(&text, "%s\r\nbody\r\n", cases[i].header);
+		buf_printf(&text, "%s%s%s%s\r\nbody\r\n", i % 2 ? secret : "", cases[i].header, i % 3 ? secret : "",
+		    cases[i].gone ? cases[i].gone : "");
 		buf_printf(&want, "Received: us\r\n%s%s\r\nbody\r\n", cases[i].header, cases[i].added);
 		struct mail *m = traced(buf_str(&text));
 		assert_int_equal(mail_complete(m, &c), 0);

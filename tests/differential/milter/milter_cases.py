@@ -173,6 +173,8 @@ case('xclient, IPv6', 'EHLO client.example.net\nXCLIENT ADDR=IPV6:2001:db8::1 NA
 case('xclient in a transaction of many', ENVELOPE + CONTENT + 'XCLIENT ADDR=192.0.2.7 NAME=h.example.net\n' + ENVELOPE + CONTENT + 'QUIT\n', 'M17')
 case('local client', 'EHLO client.example.net\nXCLIENT ADDR=127.0.0.1 NAME=localhost\nEHLO localhost\n' + NEXT + CONTENT + 'QUIT\n', 'M44')
 case('header fields missing', ENVELOPE + 'DATA\nSubject: one\n\nline one\n.\nQUIT\n', 'M20', 'local')
+case('header fields of no concern to others', ENVELOPE + 'DATA\nBcc: c@example.test\nSubject: one\nReturn-Path: <x@y.test>\nbcc: d@example.test,\n'
+     ' e@example.test\nContent-Length: 3\nResent-Bcc: f@example.test\n\nline one\n.\nQUIT\n', 'M20', 'local')
 case('unknown command', 'EHLO client.example.net\nFROB\nQUIT\n', 'M18')
 case('unknown command with arguments', 'EHLO client.example.net\nFROB some thing\nQUIT\n', 'M18')
 case('unknown command before ehlo', 'FROB\nEHLO client.example.net\nQUIT\n', 'M18')

@@ -43,7 +43,7 @@ NORMAL = [(re.compile(p), to) for p, to in [
     (r'^(CONNECT .* 4) (?!4711 )\d+ ', r'\1 PORT '),
     (r'\{(client|daemon)_port\}=(?!4711\b)\d+', r'{\1_port}=PORT'),
     (r'@@\w+', '@@'),
-    (r'^((?:HEADER )?(?:Message-Id: ?<|Date: ?)).*', r'\1...'),
+    (r'^((?:HEADER )?(?:Resent-)?(?:Message-Id: ?<|Date: ?)).*', r'\1...'),
     # what delivers a message is named by the host: "virtual" there, an LMTP next hop here
     (r'\{rcpt_mailer\}=(?!error)[^ ]+', '{rcpt_mailer}=MAILER'),
     # who listens is named by the host: "smtpd" or a host name
