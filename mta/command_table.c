@@ -88,7 +88,8 @@ int table_command_open(struct table_command *c)
 	const struct table_options o = { .keep_case = table_command_has(c, 'f') };
 	struct buf err = { 0 };
 
-	if (!strchr(c->map, ':'))
+	/* A path is no name of a section, but one whose type was forgotten. */
+	if (!strpbrk(c->map, ":/"))
 		return open_named(c);
 	int r = table_open(table_kinds, bytes_of(c->map), &o, c->map, &c->table, &err);
 	if (r < 0)

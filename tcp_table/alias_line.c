@@ -126,9 +126,10 @@ static void alias_add_quoted(struct buf *to, struct bytes text, const char *hide
 
 static bool alias_needs_blank(const struct alias_side *s, const struct alias_token *t)
 {
-	if (!s->any)
+	/* A comma has its blank already, also the last one. */
+	if (!s->any || (s->last_type == ALIAS_SPECIAL && s->last == ','))
 		return false;
-	if ((s->last_type == ALIAS_SPECIAL && s->last == ',') || (t->type == ALIAS_SPECIAL && *t->text.p == '<'))
+	if (t->type == ALIAS_SPECIAL && *t->text.p == '<')
 		return true;
 	return s->last_type != ALIAS_SPECIAL && t->type != ALIAS_SPECIAL;
 }
@@ -148,6 +149,7 @@ static void alias_add(struct alias_side *s, const struct alias_token *t)
 		buf_add_char(s->to, ']');
 	} else {
 		buf_add(s->to, text);
+		buf_add_str(s->to, t->type == ALIAS_SPECIAL && *text.p == ',' ? " " : "");
 	}
 	s->any = true;
 	s->last_type = t->type;

@@ -45,7 +45,8 @@ static int table_parse(struct bytes map, const struct table_options *o, const st
 		spec = bytes_skip(spec, strlen("proxy:"));
 	struct bytes type = bytes_cut(&spec, ':');
 	if (spec.n == 0) {
-		buf_printf(err, "\"%.*s\" is no table: it needs a type and a name, as in \"hash:/etc/aliases\"", BYTES_ARG(map));
+		buf_printf(err, "\"%.*s\" is no table: it needs a type and a name, as in \"hash:%.*s\"", BYTES_ARG(map),
+			   BYTES_ARG(bytes_starts(map, BYTES("/")) ? map : BYTES("/etc/aliases")));
 		return -EINVAL;
 	}
 	*ret = table_kind(o->kinds, type);

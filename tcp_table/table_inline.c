@@ -15,15 +15,19 @@
 #include <errno.h>
 
 struct inline_table {
-	struct strmap entries;          /* of C strings in the arena; keys in lower case */
+	struct strmap entries;          /* of C strings in the arena; keys in lower case, mostly */
 	struct arena arena;
 	unsigned pairs, words;          /* entries with '=', without */
+	bool keep_case;                 /* of keys */
 };
 
 static void inline_set(struct inline_table *t, struct bytes key, struct bytes value)
 {
 	struct buf folded = { 0 };
-	table_fold(key, &folded);
+	if (t->keep_case)
+		buf_add(&folded, key);
+	else
+		table_fold(key, &folded);
 	strmap_set(&t->entries, buf_bytes(&folded), arena_str(&t->arena, value));
 	buf_fini(&folded);
 }
@@ -73,13 +77,13 @@ static void inline_close(void *state)
 
 static int inline_open(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)
 {
-	(void)o;
 	spec = table_trim(spec);
 	if (!table_braced(spec)) {
 		buf_printf(err, "\"inline:%.*s\": it needs the form inline:{key=value, ...}", BYTES_ARG(spec));
 		return -EINVAL;
 	}
 	struct inline_table *t = NEW(struct inline_table);
+	t->keep_case = o->keep_case;
 	int r = inline_parse(t, table_unbraced(spec), err);
 	if (r < 0)
 		inline_close(t);

@@ -72,7 +72,9 @@ bool table_source_next(struct table_source *s, struct bytes *ret_key, struct byt
 	while (table_lines_next(&s->lines, &line)) {
 		if (s->lines.orphan)
 			table_note(s->notes, s->lines.line, "a line that begins with white space continues nothing and is ignored");
-		else if (bytes_find(line, '\0') >= 0 || !bytes_utf8(line))
+		else if (bytes_find(line, '\0') >= 0)
+			table_note(s->notes, s->lines.line, "a line that holds NUL is ignored");
+		else if (!bytes_utf8(line))
 			table_note(s->notes, s->lines.line, "a line that is not UTF-8 is ignored");
 		else if (s->aliases ? table_source_alias(s, line, ret_key, ret_value) : table_source_entry(s, line, ret_key, ret_value))
 			return true;

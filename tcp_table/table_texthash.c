@@ -3,7 +3,7 @@
  *
  *	key white-space value
  *
- * The first of two entries with one key counts, and the second is complained of.  Keys are compared in lower case.
+ * The first of two entries with one key counts, and the second is complained of.  Keys are compared in lower case, unless it is wanted otherwise.
  */
 #include "tcp_table/table_file.h"
 #include "tcp_table/table_fold.h"
@@ -17,7 +17,7 @@ struct texthash {
 	struct table_pool entries;      /* keys, with the value right behind each */
 };
 
-static void *texthash_load(char *text, size_t n, struct table_notes *notes)
+static void *texthash_read(char *text, size_t n, bool fold, struct table_notes *notes)
 {
 	struct texthash *t = NEW(struct texthash);
 	struct table_source source;
@@ -27,7 +27,10 @@ static void *texthash_load(char *text, size_t n, struct table_notes *notes)
 	table_source_init(&source, bytes_make(text, n), false, notes);
 	while (table_source_next(&source, &key, &value)) {
 		buf_clear(&folded);
-		table_fold(key, &folded);
+		if (fold)
+			table_fold(key, &folded);
+		else
+			buf_add(&folded, key);
 		if (table_pool_find(&t->entries, buf_bytes(&folded))) {
 			table_note(notes, source.lines.line, "\"%.*s\" again: the first entry counts", BYTES_ARG(key));
 			continue;
@@ -39,6 +42,16 @@ static void *texthash_load(char *text, size_t n, struct table_notes *notes)
 	table_source_fini(&source);
 	table_pool_trim(&t->entries);
 	return t;
+}
+
+static void *texthash_load(char *text, size_t n, struct table_notes *notes)
+{
+	return texthash_read(text, n, true, notes);
+}
+
+static void *texthash_load_exact(char *text, size_t n, struct table_notes *notes)
+{
+	return texthash_read(text, n, false, notes);
 }
 
 static void texthash_unload(void *content)
@@ -85,10 +98,13 @@ const struct table_file_kind texthash_kind = {
 	.type = "texthash", .load = texthash_load, .unload = texthash_unload, .get = texthash_get, .each = texthash_each
 };
 
+static const struct table_file_kind texthash_exact_kind = {
+	.type = "texthash", .load = texthash_load_exact, .unload = texthash_unload, .get = texthash_get, .each = texthash_each
+};
+
 static int texthash_open(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)
 {
-	(void)o;
-	return table_file_open(&texthash_kind, spec, ret_state, err);
+	return table_file_open(o->keep_case ? &texthash_exact_kind : &texthash_kind, spec, ret_state, err);
 }
 
 const struct table_ops table_texthash = {

@@ -63,8 +63,12 @@ def test_get_parts_of_keys(text):
 
 def test_get_as_written(folder):
     source = write(os.path.join(folder, 'text'), 'Up 1\nlow 2\n')
-    assert table('get', '-f', 'texthash:' + source, 'low').out == '2\n'
-    assert table('get', '-f', 'texthash:' + source, 'LOW').code == 1
+    for name in ('texthash:' + source, 'inline:{Up=1, low=2}'):
+        assert table('get', '-f', name, 'low').out == '2\n'
+        assert table('get', '-f', name, 'LOW').code == 1
+        assert table('get', '-f', name, 'Up').out == '1\n'
+        assert table('get', '-f', name, 'up').code == 1
+        assert table('get', name, 'up').out == '1\n'
 
 
 def test_dump(text):
@@ -85,6 +89,8 @@ def test_cannot_tell(folder):
     assert said.code == 1 and 'cannot connect: the name ' in said.err
     said = table('get', 'nonesuch:x', 'x')
     assert said.code == 1 and 'no table type' in said.err
+    said = table('get', folder + '/map', 'x')
+    assert said.code == 1 and 'it needs a type and a name, as in "hash:%s/map"' % folder in said.err
 
 
 def test_wrong_lines_are_told(folder):

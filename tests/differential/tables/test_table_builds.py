@@ -30,6 +30,8 @@ novalue:
 two, names: x
 at@home: x
 percent%home: x
+end: a, ,
+comma: ,
 last: a
   b
 '''
