@@ -3,6 +3,7 @@
  *
  *	user, user@domain		an address
  *	":include:/file"		the destinations in a file, one or more a line; a line that begins with "#" is a comment
+ *	/dev/null			nobody
  *	"|command", "/file", "./x"	not done here: refused, by name
  *
  * A file is read anew each time, in the thread pool.  What cannot be read is not "nobody": the recipient is told to come again.
@@ -10,7 +11,7 @@
 #include "mta/script_aliases.h"
 
 #include "lib/run/task.h"
-#include "tcp_table/table_map.h"
+#include "tcp_table/address_list.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -74,19 +75,11 @@ static int read_file(void *arg)
 
 /* ---- destinations ---- */
 
-/* "\"|cmd arg\"" and "|cmd" are one. */
-static struct bytes unquoted(struct bytes word)
+static const char *refused_as(struct bytes plain)
 {
-	if (word.n > 1 && bytes_starts(word, BYTES("\"")) && bytes_ends(word, BYTES("\"")))
-		return bytes_first(bytes_skip(word, 1), word.n - 2);
-	return word;
-}
-
-static const char *refused_as(struct bytes word)
-{
-	if (bytes_starts(word, BYTES("|")))
+	if (bytes_starts(plain, BYTES("|")))
 		return "a command";
-	if (bytes_starts(word, BYTES("/")) || bytes_starts(word, BYTES("./")))
+	if (bytes_starts(plain, BYTES("/")) || bytes_starts(plain, BYTES("./")))
 		return "a file";
 	return NULL;
 }
@@ -122,26 +115,33 @@ TASK_FN static int include(struct script_aliases *a, struct bytes name)
 	return r;
 }
 
-TASK_FN static int each(struct script_aliases *a, struct bytes word)
+TASK_FN static int each(struct script_aliases *a, const struct address_item *item)
 {
 	static const struct bytes included = { ":include:", 9 };
-	struct bytes plain = unquoted(word);
-	const char *other = refused_as(plain);
-	if (other)
-		return sieve_fail(a->run, a->node, -EINVAL, "\"redirect\" goes to %s, which is not done here: \"%.*s\"", other, BYTES_ARG(bytes_first(plain, 200)));
-	if (!bytes_case_starts(plain, included)) {
+	if (a->allowed && bytes_eq(item->plain, BYTES("/dev/null"))) {
 		a->count++;
-		return a->add(a->run, a->node, word);
+		return 0;
+	}
+	const char *other = refused_as(item->plain);
+	if (other)
+		return sieve_fail(a->run, a->node, -EINVAL, "\"redirect\" goes to %s, which is not done here: \"%.*s\"", other, BYTES_ARG(bytes_first(item->plain, 200)));
+	if (!bytes_case_starts(item->plain, included)) {
+		a->count++;
+		return a->add(a->run, a->node, item->address);
 	}
 	if (a->allowed)
-		return include(a, bytes_skip(plain, included.n));
-	return sieve_fail(a->run, a->node, -EINVAL, "\"%.*s\" is read by \"redirect :aliases\" only", BYTES_ARG(bytes_first(plain, 200)));
+		return include(a, bytes_skip(item->plain, included.n));
+	return sieve_fail(a->run, a->node, -EINVAL, "\"%.*s\" is read by \"redirect :aliases\" only", BYTES_ARG(bytes_first(item->plain, 200)));
 }
 
-TASK_FN int script_aliases_each(struct script_aliases *a, struct bytes list)
+TASK_FN int script_aliases_each(struct script_aliases *a, struct bytes text)
 {
+	struct address_list list;
+	struct address_item item;
 	int r = 0;
-	for (struct bytes word = table_map_next(&list); word.n && !r; word = table_map_next(&list))
-		r = each(a, word);
+	address_list_init(&list, text, a->allowed);
+	while (!r && address_list_next(&list, &item))
+		r = each(a, &item);
+	address_list_fini(&list);
 	return r;
 }

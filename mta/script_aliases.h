@@ -11,8 +11,8 @@ struct script_aliases {
 	const struct sieve_node *node;
 	/* Called for each address.  0, or -errno after sieve_fail(). */
 	int (*add)(struct sieve_run *r, const struct sieve_node *n, struct bytes word);
-	bool allowed;           /* ":include:/file" is read */
-	unsigned count;         /* addresses so far */
+	bool allowed;           /* ":include:/file" is read, and "/dev/null" is nobody */
+	unsigned count;         /* addresses so far, nobody among them */
 	unsigned files;         /* read so far */
 	unsigned depth;         /* of files within each other, now */
 };

@@ -4,7 +4,7 @@
 #include "mta/script_private.h"
 
 #include "lib/base/mem.h"
-#include "tcp_table/table_map.h"
+#include "tcp_table/address_list.h"
 
 #include <errno.h>
 
@@ -79,6 +79,17 @@ static int check_lookup(struct sieve_compiler *c, struct sieve_node *n)
 	return r;
 }
 
+/* VALUE's first address. */
+static struct bytes first_address(struct sieve_run *r, struct bytes value)
+{
+	struct address_list list;
+	struct address_item item = { 0 };
+	address_list_init(&list, value, false);
+	struct bytes first = address_list_next(&list, &item) ? arena_bytes(sieve_scratch(r), item.address) : BYTES("");
+	address_list_fini(&list);
+	return first;
+}
+
 /* A canonical address is asked for again, until the table does not have it, or has it for itself.  Of several the first counts. */
 TASK_FN static int find_canonical(struct sieve_run *r, const struct sieve_node *n, struct bytes key, struct buf *ret)
 {
@@ -87,7 +98,7 @@ TASK_FN static int find_canonical(struct sieve_run *r, const struct sieve_node *
 	for (unsigned count = 0; count < CANONICAL_MAX; count++) {
 		struct buf value = { 0 };
 		int found = script_table_find(r, n, l->table, l->use, key, &value);
-		struct bytes rest = buf_bytes(&value), next = arena_bytes(sieve_scratch(r), table_map_next(&rest));
+		struct bytes next = first_address(r, buf_bytes(&value));
 		buf_fini(&value);
 		if (found < 0)
 			return found;

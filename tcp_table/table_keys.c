@@ -15,6 +15,7 @@
 #include "tcp_table/table_keys.h"
 
 #include "lib/base/assert.h"
+#include "lib/smtp/address.h"
 
 #include <arpa/inet.h>
 
@@ -209,13 +210,29 @@ static table_keys_step *const *const walks[] = {
 	[TABLE_ACCESS_HOST] = walk_access_host,
 };
 
+/* As Postfix has it where the use is made: aliases(5) and access(5) without quotes, others with those that are needed. */
+static void table_keys_tidy(struct table_keys *k)
+{
+	if (k->use == TABLE_ACCESS_ADDRESS)
+		smtp_address_plain(k->key, &k->tidy);
+	else
+		smtp_address_tidy(k->key, &k->tidy);
+	k->key = buf_bytes(&k->tidy);
+}
+
 /* Transport(5) may also be asked for a domain alone: then it is no address. */
 static void table_keys_split(struct table_keys *k, const char *delimiters)
 {
+	if (bytes_find(k->key, '"') >= 0)
+		table_keys_tidy(k);
 	ptrdiff_t at = bytes_rfind(k->key, '@');
 	k->local = at < 0 ? k->key : bytes_first(k->key, (size_t)at);
 	if (at >= 0)
 		k->domain = bytes_skip(k->key, (size_t)at + 1);
+	if (k->use == TABLE_ALIAS) {
+		smtp_address_plain(k->local, &k->name);
+		k->local = buf_bytes(&k->name);
+	}
 	if (!table_keys_bare(k->local, delimiters, &k->bare))
 		k->bare = (struct bytes){ NULL, 0 };
 }
@@ -228,11 +245,13 @@ void table_keys_init(struct table_keys *k, enum table_use use, struct bytes key,
 		k->parent = key;
 		return;
 	}
+	if (use == TABLE_WHOLE)
+		return;
 	table_keys_split(k, delimiters);
 	k->parent = k->domain;
 	if (use == TABLE_TRANSPORT && !k->domain.p) {
 		k->bare = (struct bytes){ NULL, 0 };
-		k->parent = key;
+		k->parent = k->key;
 		k->step = whole_only ? 0 : 1; /* the walk up begins with the whole key */
 	}
 }
@@ -256,4 +275,6 @@ struct bytes table_keys_extension(const struct table_keys *k)
 void table_keys_fini(struct table_keys *k)
 {
 	buf_fini(&k->text);
+	buf_fini(&k->tidy);
+	buf_fini(&k->name);
 }

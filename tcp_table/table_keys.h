@@ -12,6 +12,7 @@ struct table_keys {
 	enum table_use use;
 	bool whole_only;
 	struct bytes key;
+	struct buf tidy, name;                  /* the key without quotes that it does not need; its local part without any */
 	struct bytes local, bare, domain;       /* of an address: user+ext, user (p == NULL: no extension), domain (p == NULL: no @) */
 	struct bytes parent;                    /* where a walk up a name or address stands */
 	unsigned step;
@@ -19,7 +20,7 @@ struct table_keys {
 	struct buf text;                        /* keys that are no slice of KEY */
 };
 
-/* KEY must outlive the walk.  WHOLE_ONLY: patterns and servers, which see only whole keys. */
+/* KEY must outlive the walk.  An address is asked for as Postfix would write it: "user"@domain as user@domain.  WHOLE_ONLY: patterns and servers, which see only whole keys. */
 void table_keys_init(struct table_keys *k, enum table_use use, struct bytes key, const char *delimiters, bool whole_only);
 /* The next key, valid until the next call; false: there are no more. */
 bool table_keys_next(struct table_keys *k, struct bytes *ret);

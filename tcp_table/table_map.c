@@ -8,23 +8,7 @@
  */
 #include "tcp_table/table_map.h"
 
-struct bytes table_map_next(struct bytes *rest)
-{
-	bool quoted = false;
-	size_t n = 0;
-	while (rest->n && strchr(", \t\r\n", *rest->p))
-		*rest = bytes_skip(*rest, 1);
-	while (n < rest->n && (quoted || !strchr(", \t\r\n", rest->p[n]))) {
-		if (rest->p[n] == '\\' && n + 1 < rest->n)
-			n++;
-		else if (rest->p[n] == '"')
-			quoted = !quoted;
-		n++;
-	}
-	struct bytes word = bytes_first(*rest, n);
-	*rest = bytes_skip(*rest, n);
-	return word;
-}
+#include "tcp_table/address_list.h"
 
 /* EXTENSION stands at the end of the local part: within its quotes, if it has any. */
 static void add_extended(struct bytes local, struct bytes extension, struct buf *to)
@@ -56,9 +40,14 @@ static void add_address(const struct table_keys *k, struct bytes word, struct bu
 void table_map_complete(const struct table_keys *keys, struct bytes value, struct buf *to)
 {
 	const char *between = "";
-	for (struct bytes word = table_map_next(&value); word.n; word = table_map_next(&value)) {
+	struct address_list list;
+	struct address_item item;
+
+	address_list_init(&list, value, false);
+	while (address_list_next(&list, &item)) {
 		buf_add_str(to, between);
-		add_address(keys, word, to);
+		add_address(keys, item.address, to);
 		between = ", ";
 	}
+	address_list_fini(&list);
 }

@@ -6,10 +6,7 @@
 
 #include "tcp_table/table_keys.h"
 
-/* Cuts the next address off *REST: they are divided by commas, and by blanks outside of quotes.  Empty at the end. */
-struct bytes table_map_next(struct bytes *rest);
-
-/* What the last key of KEYS was found to have, VALUE, as whole addresses with ", " between them, appended to TO: "@domain" is the user in another
+/* What the last key of KEYS was found to have, VALUE, as whole addresses (address_list.h) with ", " between them, appended to TO: "@domain" is the user in another
  * domain, "user" is in the domain that was asked about, and the extension that the key lacks goes to each address. */
 void table_map_complete(const struct table_keys *keys, struct bytes value, struct buf *to);
 

@@ -166,6 +166,71 @@ int smtp_address_parse(struct bytes text, struct arena *arena, struct smtp_addre
 	return 0;
 }
 
+static bool address_needs_quotes(struct bytes local)
+{
+	for (size_t i = 0; i < local.n; i++)
+		if (local.p[i] != '.' && !address_atext(local.p[i]))
+			return true;
+	return false;
+}
+
+void smtp_address_quote_local(struct bytes local, struct buf *to)
+{
+	bool quotes = local.n == 0 || address_needs_quotes(local);
+
+	buf_add_str(to, quotes ? "\"" : "");
+	for (size_t i = 0; i < local.n; i++) {
+		if (local.p[i] == '"' || local.p[i] == '\\')
+			buf_add_char(to, '\\');
+		buf_add_char(to, local.p[i]);
+	}
+	buf_add_str(to, quotes ? "\"" : "");
+}
+
+void smtp_address_quote(struct bytes plain, struct buf *to)
+{
+	ptrdiff_t at = bytes_rfind(plain, '@');
+	struct bytes local = at < 0 ? plain : bytes_first(plain, (size_t)at);
+
+	/* "@domain" has none. */
+	if (at != 0)
+		smtp_address_quote_local(local, to);
+	buf_add(to, bytes_skip(plain, local.n));
+}
+
+/* Length of TEXT's local part, if there are quotes in it. */
+static size_t address_quotes_in(struct bytes text)
+{
+	size_t n = address_local_length(text);
+	return bytes_find(bytes_first(text, n), '"') >= 0 && (n == text.n || text.p[n] == '@') ? n : 0;
+}
+
+void smtp_address_plain(struct bytes text, struct buf *to)
+{
+	size_t n = address_quotes_in(text);
+
+	for (size_t i = 0; i < n; i++) {
+		if (text.p[i] == '"')
+			continue;
+		i += text.p[i] == '\\';
+		buf_add_char(to, text.p[i]);
+	}
+	buf_add(to, bytes_skip(text, n));
+}
+
+void smtp_address_tidy(struct bytes text, struct buf *to)
+{
+	size_t n = address_quotes_in(text);
+	struct buf plain = { 0 };
+
+	if (n) {
+		smtp_address_plain(bytes_first(text, n), &plain);
+		smtp_address_quote_local(buf_bytes(&plain), to);
+		buf_fini(&plain);
+	}
+	buf_add(to, bytes_skip(text, n));
+}
+
 bool smtp_address_eq(const struct smtp_address *a, const struct smtp_address *b)
 {
 	return bytes_eq(a->local, b->local) && bytes_case_eq(a->domain, b->domain);

@@ -5,6 +5,7 @@
 #define GATEPOST_SMTP_ADDRESS_H
 
 #include "lib/base/arena.h"
+#include "lib/base/buf.h"
 
 /* An address without its angle brackets and source route.  All slices point into one string of the arena, NUL behind each whole
  * ADDRESS.  The null sender has an empty address. */
@@ -22,6 +23,14 @@ struct smtp_address {
  * (SRS, VERP) as long as the path with its brackets keeps to 256 (RFC 5321 4.5.3.1.3).  Domains may hold '_'.  A domain of
  * digits and dots is no address literal and is refused. */
 int smtp_address_parse(struct bytes text, struct arena *arena, struct smtp_address *ret) __attribute__((warn_unused_result));
+
+/* PLAIN, an address (a local part) without quotes and backslashes, with quotes where it needs them.  Appended to TO. */
+void smtp_address_quote(struct bytes plain, struct buf *to);
+void smtp_address_quote_local(struct bytes plain, struct buf *to);
+/* TEXT, an address or local part as a peer or a person wrote it, without quotes; without those it does not need.  Appended to TO; what is neither is left as
+ * it is. */
+void smtp_address_plain(struct bytes text, struct buf *to);
+void smtp_address_tidy(struct bytes text, struct buf *to);
 
 /* Same local part to the byte, same domain without case. */
 bool smtp_address_eq(const struct smtp_address *a, const struct smtp_address *b);

@@ -6,7 +6,18 @@ import pytest
 from gp.beside import subfolder
 from gp.relay import OurRelay, TheirRelay
 
-VIRTUAL = '''
+# What people write around addresses.
+FORMS = {
+    'angle': '<one@elsewhere.test>', 'angles': '<one@elsewhere.test>, <two@elsewhere.test>', 'name': 'Joe Q. User <one@elsewhere.test>',
+    'quotedname': '"Joe, User" <one@elsewhere.test>', 'comment': 'one@elsewhere.test (the, one)', 'commentfirst': '(the one) one@elsewhere.test',
+    'group': 'my friends: one@elsewhere.test, Two <two@elsewhere.test>;', 'semicolon': 'one@elsewhere.test; two@elsewhere.test',
+    'quotedlocal': '"one"@elsewhere.test', 'neededquotes': '"a,b"@elsewhere.test a\\ c@elsewhere.test', 'quotedall': '"one@elsewhere.test"',
+    'around': 'one @ elsewhere . test', 'route': '<@a.test,@b.test:one@elsewhere.test>', 'blanks': 'one@elsewhere.test two@elsewhere.test\tthree@elsewhere.test',
+    'commas': ', one@elsewhere.test,, two@elsewhere.test ,', 'dot': 'one@elsewhere.test.', 'literal': 'one@[192.0.2.1]', 'eight': 'j\u00f6@elsewhere.test',
+}
+FORMS_LINES = ''.join('%s@example.org %s\n' % form for form in FORMS.items())
+
+VIRTUAL = FORMS_LINES + '''
 alias@example.org            user@example.org
 out@example.org              joe@elsewhere.test
 list@example.org             one@example.org, two@elsewhere.test three
@@ -66,7 +77,8 @@ stage "rcpt" {
 
 CASES = [('x@y.test', r) for r in '''alias alias+e out out+e list list+e nested nested+e twice self self+e selfish selfish+e case Case+e CASE back whole whole+ext whole+other
 local local+e bare+ext same same+e step0 step58+e canon canon+e user2 user2+e nobody nobody+e'''.split()] + [
-    ('x@y.test', r) for r in ('any@catch.example.org', 'any+e@catch.example.org', 'kept@catch.example.org', 'kept+e@catch.example.org',
+    ('x@y.test', r) for r in FORMS] + [
+    ('x@y.test', r) for r in ('"alias"@example.org', '"out+e"@example.org', 'any@catch.example.org', 'any+e@catch.example.org', 'kept@catch.example.org', 'kept+e@catch.example.org',
                               'chained+e@catch.example.org', 'alias@moved.example.org', 'alias+e@moved.example.org', 'out+e@moved.example.org',
                               'nobody+e@moved.example.org', '"a b"@example.org', 'Alias@EXAMPLE.org')] + [
     (s, 'nobody') for s in ('a@sender.test', 'a+e@sender.test', 'c@sender.test', 'u+e@old.test', 'several@sender.test', 'A@Sender.Test', '')]
@@ -106,7 +118,7 @@ def test_equal(relays, sender, rcpt):
     assert told[0] == told[1]
 
 
-ALIASES = '''staff one@elsewhere.test, two@elsewhere.test
+ALIASES = ''.join('%s %s\n' % form for form in FORMS.items()) + '''staff one@elsewhere.test, two@elsewhere.test
 list ":include:%(folder)s/readers"
 owner-list boss@elsewhere.test
 nested :include:%(folder)s/outer, staff
@@ -153,7 +165,7 @@ local_recipient_maps =
             yield ours, theirs
 
 
-@pytest.mark.parametrize('rcpt', ['staff', 'staff+e', 'Staff', 'list', 'list+e', 'nested'])
+@pytest.mark.parametrize('rcpt', ['staff', 'staff+e', 'Staff', '"staff"', 'list', 'list+e', 'nested', *FORMS])
 def test_aliases(lists, rcpt):
     told = []
     for relay in lists:

@@ -531,6 +531,9 @@ static const struct {
 	{ ":include:%/many", "rcpt: tempfail 451 4.6.0 Alias expansion error\n", "more than 1000 addresses" },
 	{ "\\\"|/bin/cat -n\\\"", NULL, "goes to a command, which is not done here: \\\"|/bin/cat -n\\\"" },
 	{ "|/bin/cat", NULL, "goes to a command" },
+	{ "/dev/null", "rcpt: discard\n", NULL },
+	{ "/dev/null, a, \\\"/dev/null\\\"", "to a@example.org by local\n", NULL },
+	{ "Joe <a> (the one), friends: b, \\\"c\\\";", "to a@example.org by local\nto b@example.org by local\nto c@example.org by local\n", NULL },
 	{ "/var/mail/x", NULL, "goes to a file, which is not done here: \\\"/var/mail/x\\\"" },
 	{ "\\\"./mail box\\\"", NULL, "goes to a file, which is not done here: \\\"./mail box\\\"" },
 };
@@ -584,6 +587,7 @@ static void test_aliases(void **state)
 		play_list(":aliases", included[i].value, included[i].answer, included[i].logged);
 	/* Only who asks for it gets files read. */
 	play_list("", ":include:%/list", NULL, "is read by \\\"redirect :aliases\\\" only");
+	play_list("", "/dev/null", NULL, "goes to a file");
 	for (unsigned i = 0; i < COUNT_OF(lists); i++)
 		remove_list(lists[i]);
 	assert_int_equal(rmdir(folder), 0);

@@ -51,6 +51,40 @@ static void assert_slice(struct bytes got, const char *want)
 	assert_memory_equal(got.p, want, got.n);
 }
 
+/* As a person writes it, and with the quotes it needs, which Postfix finds in tables. */
+static void test_tidy(void **state)
+{
+	static const char *const pairs[][2] = {
+		{ "a@x.test", "a@x.test" }, { "\"a\"@x.test", "a@x.test" }, { "\"a+b\"", "a+b" }, { "\"a\\b\"@x.test", "ab@x.test" },
+		{ "\"a b\"@x.test", "\"a b\"@x.test" }, { "a.\"b c\".\"d\"@x.test", "\"a.b c.d\"@x.test" }, { "\"a@b\"@x.test", "\"a@b\"@x.test" },
+		{ "\"x\\\"y\\\\\"", "\"x\\\"y\\\\\"" }, { "\"a..b\"@x.test", "a..b@x.test" }, { "\"\"@x.test", "\"\"@x.test" },
+		/* No addresses. */
+		{ "a\"b\"@x.test", "a\"b\"@x.test" }, { "\"a", "\"a" }, { "\"", "\"" }, { "\"a\"b", "\"a\"b" }, { "", "" }, { "@x\"y", "@x\"y" },
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(pairs); i++) {
+		struct buf got = { 0 };
+		smtp_address_tidy(bytes_of(pairs[i][0]), &got);
+		assert_string_equal(buf_str(&got), pairs[i][1]);
+		buf_fini(&got);
+	}
+}
+
+static void test_quote(void **state)
+{
+	static const char *const pairs[][2] = {
+		{ "a@x.test", "a@x.test" }, { "a b@x.test", "\"a b\"@x.test" }, { "a@b@x.test", "\"a@b\"@x.test" }, { "a\"b\\c", "\"a\\\"b\\\\c\"" },
+		{ "@x.test", "@x.test" }, { "", "\"\"" }, { "a@", "a@" }, { "a@x y", "a@x y" },
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(pairs); i++) {
+		struct buf got = { 0 };
+		smtp_address_quote(bytes_of(pairs[i][0]), &got);
+		assert_string_equal(buf_str(&got), pairs[i][1]);
+		buf_fini(&got);
+	}
+}
+
 static void test_good(void **state)
 {
 	struct arena arena = { 0 };
@@ -139,7 +173,7 @@ static void test_equal(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_tidy), cmocka_unit_test(test_quote), cmocka_unit_test(test_good),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_length),
 		cmocka_unit_test(test_equal),
