@@ -75,6 +75,7 @@ struct loop {
 	int64_t test_target, test_start, test_wall;
 	bool test_clock;
 	uint64_t events;                /* that libevent told us of */
+	uint64_t turns;                 /* run_turn() */
 	int64_t cpu, cpu_at;            /* CPU time used, and the time at which it was looked at */
 
 	struct event *alarm;            /* the loop's only libevent timer */

@@ -36,6 +36,11 @@ int64_t run_now(void)
 	return loop.now;
 }
 
+uint64_t run_turn(void)
+{
+	return loop.turns;
+}
+
 int64_t run_wall(void)
 {
 	if (loop.test_clock)
@@ -257,6 +262,7 @@ void run_loop(void)
 {
 	ASSERT(!loop.current && loop.pid == getpid());
 	for (;;) {
+		loop.turns++;
 		timer_fire(loop.now);
 		run_ready();
 		if (loop.stopping)

@@ -32,6 +32,8 @@ struct event_base *run_base(void);      /* for lib/run, lib/dns and evhttp only 
  * (run_clock_test) stands still until run_clock_advance(): timers then fire in order. */
 int64_t run_now(void);
 int64_t run_wall(void);                 /* seconds since 1970, moved by the test clock too */
+/* The number of the loop's present turn: what happens in the world is noticed between two of them. */
+uint64_t run_turn(void);
 void run_clock_test(int64_t wall_start);
 void run_clock_advance(int64_t ns);
 
