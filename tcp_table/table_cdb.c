@@ -6,7 +6,8 @@
  * the hash of a key and where its record begins; 0: the slot is empty.  A key is looked for from slot (hash / 256) mod slots on, and is not there when an
  * empty slot is met.  The hash begins with 5381; each byte of the key is xored to 33 times the hash.
  *
- * The file never changes once it is made: a new one is moved into its place.
+ * The file never changes once it is made: a new one is moved into its place.  Should somebody write to it nevertheless, that is noticed after each lookup
+ * (table_disk.h), so a lookup believes what check() has seen.
  */
 #include "tcp_table/table_build.h"
 #include "tcp_table/table_disk.h"
@@ -21,7 +22,6 @@ enum { CDB_HEADER = 2048, CDB_PAIR = 8, CDB_TABLES = 256 };
 struct cdb_shape {
 	struct stat st;
 	uint64_t records_end;           /* where the hash tables begin */
-	uint32_t table, slots;          /* of the hash that was asked for */
 };
 
 static uint32_t cdb_number(const char *p)
@@ -39,7 +39,7 @@ static uint32_t cdb_hash(struct bytes key)
 }
 
 /* Every table is within the file: so a file that was cut is found out whatever is asked. */
-static int cdb_header(const char *header, uint32_t hash, struct cdb_shape *ret)
+static int cdb_header(const char *header, struct cdb_shape *ret)
 {
 	uint64_t size = (uint64_t)ret->st.st_size;
 
@@ -50,29 +50,25 @@ static int cdb_header(const char *header, uint32_t hash, struct cdb_shape *ret)
 			return -EIO;
 		if (slots && at < ret->records_end)
 			ret->records_end = at;
-		if (i == hash % CDB_TABLES) {
-			ret->table = at;
-			ret->slots = slots;
-		}
 	}
 	/* Without tables there are no records. */
 	return ret->records_end == size && size != CDB_HEADER ? -EIO : 0;
 }
 
-static int cdb_shape(const struct table_disk_file *f, uint32_t hash, struct cdb_shape *ret)
+static int cdb_shape(const struct table_disk_file *f, struct cdb_shape *ret)
 {
 	struct buf header = { 0 };
 	if (fstat(f->fd, &ret->st) < 0)
 		return -errno;
 	int r = table_disk_read(f, 0, buf_room(&header, CDB_HEADER), CDB_HEADER);
 	if (r == 0)
-		r = cdb_header(header.p, hash, ret);
+		r = cdb_header(header.p, ret);
 	buf_fini(&header);
 	return r;
 }
 
 /* Appends what stands at AT of the records. */
-static int cdb_append(const struct table_disk_file *f, uint64_t at, uint32_t n, struct buf *ret)
+static int cdb_append(const struct table_disk_file *f, uint64_t at, uint64_t n, struct buf *ret)
 {
 	int r = table_disk_read(f, at, buf_room(ret, n), n);
 	if (r == 0)
@@ -81,49 +77,60 @@ static int cdb_append(const struct table_disk_file *f, uint64_t at, uint32_t n, 
 }
 
 /* 1: the record at AT is KEY's, its value appended to RET. */
-static int cdb_record(const struct table_disk_file *f, const struct cdb_shape *s, uint32_t at, struct bytes key, struct buf *ret)
+static int cdb_record(const struct table_disk_file *f, uint32_t at, struct bytes key, struct buf *ret)
 {
 	char lengths[CDB_PAIR];
-	struct buf found = { 0 };
+	size_t before = ret->n;
 
-	if (at < CDB_HEADER || at + (uint64_t)CDB_PAIR > s->records_end)
+	if (at < CDB_HEADER || at + (uint64_t)CDB_PAIR > f->size)
 		return -EIO;
 	int r = table_disk_read(f, at, lengths, sizeof lengths);
 	if (r < 0)
 		return r;
 	uint32_t key_n = cdb_number(lengths), value_n = cdb_number(lengths + 4);
-	uint64_t begin = at + (uint64_t)CDB_PAIR;
-	if (begin + key_n + value_n > s->records_end)
+	uint64_t both = (uint64_t)key_n + value_n, begin = at + (uint64_t)CDB_PAIR;
+	if (begin + both > f->size)
 		return -EIO;
 	if (key_n != key.n)
 		return 0;
-	r = cdb_append(f, begin, key_n, &found);
-	bool same = r == 0 && bytes_eq(buf_bytes(&found), key);
-	buf_fini(&found);
-	if (!same)
-		return r;
-	r = cdb_append(f, begin + key_n, value_n, ret);
-	return r < 0 ? r : 1;
+	r = cdb_append(f, begin, both, ret);
+	bool same = r == 0 && memcmp(ret->p + before, key.p, key.n) == 0;
+	if (same)
+		memmove(ret->p + before, ret->p + before + key.n, value_n);
+	ret->n = same ? before + value_n : before;
+	return r < 0 ? r : same;
 }
 
-static int cdb_look(const struct table_disk_file *f, const struct cdb_shape *s, uint32_t hash, struct bytes key, struct buf *ret)
+/* Where the hash table of HASH is. */
+static int cdb_table(const struct table_disk_file *f, uint32_t hash, uint32_t *ret, uint32_t *ret_slots)
 {
-	for (uint32_t i = 0; i < s->slots; i++) {
+	char pair[CDB_PAIR];
+	int r = table_disk_read(f, hash % CDB_TABLES * CDB_PAIR, pair, sizeof pair);
+	if (r < 0)
+		return r;
+	*ret = cdb_number(pair);
+	*ret_slots = cdb_number(pair + 4);
+	return 0;
+}
+
+static int cdb_find(const struct table_disk_file *f, struct bytes key, struct buf *ret)
+{
+	uint32_t hash = cdb_hash(key), table, slots = 0;
+
+	int r = cdb_table(f, hash, &table, &slots);
+	for (uint32_t i = 0; r == 0 && i < slots; i++) {
 		char slot[CDB_PAIR];
-		uint32_t n = (uint32_t)(((uint64_t)(hash / CDB_TABLES) + i) % s->slots);
-		int r = table_disk_read(f, s->table + (uint64_t)n * CDB_PAIR, slot, sizeof slot);
+		uint32_t n = (uint32_t)(((uint64_t)(hash / CDB_TABLES) + i) % slots);
+		r = table_disk_read(f, table + (uint64_t)n * CDB_PAIR, slot, sizeof slot);
 		if (r < 0)
-			return r;
+			break;
 		uint32_t at = cdb_number(slot + 4);
 		if (at == 0)
 			return 0;
-		if (cdb_number(slot) != hash)
-			continue;
-		r = cdb_record(f, s, at, key, ret);
-		if (r != 0)
-			return r;
+		if (cdb_number(slot) == hash)
+			r = cdb_record(f, at, key, ret);
 	}
-	return 0;
+	return r;
 }
 
 /* Nobody should write to it; but if somebody copies another file over it, what was read is a mixture of both. */
@@ -134,21 +141,10 @@ static bool cdb_untouched(const struct table_disk_file *f, const struct cdb_shap
 	       st.st_mtim.tv_nsec == s->st.st_mtim.tv_nsec;
 }
 
-static int cdb_find(const struct table_disk_file *f, struct bytes key, struct buf *ret)
-{
-	struct cdb_shape s;
-	uint32_t hash = cdb_hash(key);
-
-	int r = cdb_shape(f, hash, &s);
-	if (r == 0)
-		r = cdb_look(f, &s, hash, key, ret);
-	return r < 0 || cdb_untouched(f, &s) ? r : -EBUSY;
-}
-
 static int cdb_check(const struct table_disk_file *f)
 {
 	struct cdb_shape s;
-	return cdb_shape(f, 0, &s);
+	return cdb_shape(f, &s);
 }
 
 /* The record at *AT; *AT is then behind it. */
@@ -179,7 +175,7 @@ static int cdb_each(const struct table_disk_file *f, table_entry_fn *fn, void *a
 	struct cdb_shape s;
 	uint64_t at = CDB_HEADER;
 
-	int r = cdb_shape(f, 0, &s);
+	int r = cdb_shape(f, &s);
 	while (r == 0 && at < s.records_end) {
 		r = cdb_next(f, &s, &at, &key, &value);
 		if (r == 0)

@@ -1,16 +1,21 @@
 /*
  * table_db.c: hash:/file and btree:/file: /file.db, made by postmap or postalias (Berkeley DB 5.3).
  *
- * postmap writes over the file in place, under an exclusive lock (file_lock.h); so each lookup takes a shared one, as in Postfix, looks whether the file
- * is still the one that was opened, and opens it again if not.
+ * postmap writes over the file in place, under an exclusive lock (file_lock.h).  The file is opened under a shared one; after that a lookup takes none.
+ * Instead the file is looked at (file_watch.h) after each page that is read of it, and before Berkeley DB sees the page: so all pages that it has, those it
+ * keeps in memory included, are of the one state in which the file was opened.  When the file is in another state, or another has its name, it is opened again,
+ * which waits for who is writing.  A file that was written to just now is opened for each lookup, and stays locked meanwhile (file_settled()).
  *
  * Keys and values have a NUL behind them when postmap made them, and none when Sendmail's makemap did.  Which of the two a file holds is learnt
  * from the first key that is found.
  *
- * The handle is not made for threads: one lookup at a time for each table.  Mostly nobody holds the lock, the file is the one that is open, and its pages
- * are in memory; then a lookup is done at once.  Else, before it would have to wait, it is begun again in the thread pool.
+ * The handle is not made for threads: one lookup at a time for each table.  Mostly the file is the one that is open, and its pages are in memory; then a
+ * lookup is done at once.  Else, before it would have to wait, it is begun again in the thread pool.  A file that is asked for often is read through
+ * a memory map (file_map.h).
  */
 #include "tcp_table/file_lock.h"
+#include "tcp_table/file_map.h"
+#include "tcp_table/file_watch.h"
 #include "tcp_table/table_build.h"
 #include "tcp_table/table_kinds.h"
 
@@ -29,12 +34,16 @@
 
 /* So long somebody may be writing before we say that we cannot tell. */
 enum { DB_LOCK_TRIES = 500, DB_LOCK_PAUSE_MS = 10 };
+/* So often a lookup is begun anew because something has happened to the file meanwhile. */
+enum { DB_TRIES = 20 };
+/* A map pays after so many lookups. */
+enum { DB_MAP_AFTER = 64 };
 
-/* What is said instead of waiting; Berkeley DB itself never says it, and hands it through. */
-enum { DB_WOULD_WAIT = ESTALE };
+/* A file that is no larger Berkeley DB keeps in memory, once it has been read; of others 256 KiB. */
+enum { DB_KEEP_MAX = 4 << 20, DB_KEEP_MIN = 256 << 10 };
 
-/* May the lookup of this thread not wait for the disk? */
-static _Thread_local bool db_at_once;
+/* What is said instead of waiting, and of what belongs to another state of the file; Berkeley DB itself never says them, and hands them through. */
+enum { DB_WOULD_WAIT = EINPROGRESS, DB_STALE = ESTALE };
 
 struct db_table {
 	DBTYPE type;
@@ -42,12 +51,21 @@ struct db_table {
 	pthread_mutex_t mutex;
 	/* what is open now */
 	DB *db;                         /* NULL: nothing */
-	int fd;                         /* for the lock */
-	pid_t pid;                      /* who opened it: a fork shares the lock */
-	struct stat st;
+	int fd;                         /* for the lock, and to look at */
+	struct file_watch watch;
 	bool settled;                   /* another change would have another time */
 	bool with_nul, without_nul;     /* how its keys may end */
+	struct file_map map;
+	unsigned asked;                 /* lookups, up to DB_MAP_AFTER */
 };
+
+/* How Berkeley DB may read pages for the lookup of this thread. */
+struct db_reading {
+	const struct db_table *table;
+	bool at_once;                   /* it may not wait for the disk */
+	bool looked;                    /* the file was seen to be as it was */
+};
+static _Thread_local struct db_reading *db_reading;
 
 /* Berkeley DB would write to stderr. */
 static void db_no_message(const DB_ENV *env, const char *prefix, const char *msg)
@@ -68,24 +86,44 @@ static void db_why(const struct db_table *t, int r, struct buf *err)
 	char why[64];
 	if (r == -EAGAIN)
 		buf_printf(err, "%s: somebody keeps it locked", t->path);
+	else if (r == -DB_STALE)
+		buf_printf(err, "%s: somebody keeps writing to it", t->path);
 	else if (r == -EIO)
 		buf_printf(err, "%s: the file is damaged", t->path);
 	else
 		buf_printf(err, "%s: %s", t->path, strerror_r(-r, why, sizeof why));
 }
 
-/* Berkeley DB's ways to read a page: this, and when it fails a seek and a read. */
-static ssize_t db_pread(int fd, void *to, size_t n, off_t offset)
+static ssize_t db_pread_now(const struct db_reading *r, int fd, void *to, size_t n, off_t offset)
 {
 	struct iovec v = { to, n };
+	if (!r->at_once)
+		return pread(fd, to, n, offset);
+	if (file_map_has(&r->table->map, (uint64_t)offset, n))
+		return file_map_read(&r->table->map, (uint64_t)offset, to, n) == 0 ? (ssize_t)n : -1;
 	/* Some kernels say 0 in the midst of the file, and some file systems do not know the flag. */
-	return db_at_once ? preadv2(fd, &v, 1, offset, RWF_NOWAIT) : pread(fd, to, n, offset);
+	return preadv2(fd, &v, 1, offset, RWF_NOWAIT);
+}
+
+/* Berkeley DB's ways to read a page: this, and when it fails a seek and a read, which would take what is not there for an empty page. */
+static ssize_t db_pread(int fd, void *to, size_t n, off_t offset)
+{
+	struct db_reading *r = db_reading;
+	if (!r)
+		return pread(fd, to, n, offset);
+	ssize_t got = db_pread_now(r, fd, to, n, offset);
+	if (got == (ssize_t)n && !file_watch_same(&r->table->watch)) {
+		errno = DB_STALE;
+		return -1;
+	}
+	r->looked = true;
+	return got;
 }
 
 static int db_seek(int fd, off_t offset, int whence)
 {
-	if (db_at_once)
-		return DB_WOULD_WAIT;
+	if (db_reading)
+		return db_reading->at_once ? DB_WOULD_WAIT : DB_STALE;
 	return lseek(fd, offset, whence) < 0 ? errno : 0;
 }
 
@@ -118,6 +156,7 @@ static void db_shut(struct db_table *t)
 	if (!t->db)
 		return;
 	t->db->close(t->db, DB_NOSYNC);
+	file_map_fini(&t->map);
 	close(t->fd);
 	t->db = NULL;
 	t->fd = -1;
@@ -136,16 +175,29 @@ static bool db_whole(int fd, off_t size)
 	return size >= ((off_t)last + 1) * page;
 }
 
-/* Of FD, the same file, SIZE bytes long. */
-static int db_open_handle(const struct db_table *t, int fd, off_t size, DB **ret)
+/* Has DB opened the file that ST is of? */
+static bool db_is(DB *db, const struct stat *st)
+{
+	struct stat opened;
+	int fd;
+	return db->fd(db, &fd) == 0 && fstat(fd, &opened) == 0 && opened.st_dev == st->st_dev && opened.st_ino == st->st_ino;
+}
+
+/* Of FD, the same file, whose state is ST.  Without DB_NOMMAP Berkeley DB would map small files into memory itself, and see what is written to them, or
+ * cut off, while it looks at them. */
+static int db_open_handle(const struct db_table *t, int fd, const struct stat *st, DB **ret)
 {
 	DB *db;
 	int r = db_create(&db, NULL, 0);
 	if (r != 0)
 		return db_errno(r);
 	db->set_errcall(db, db_no_message);
-	r = db->open(db, NULL, t->path, NULL, t->type, DB_RDONLY, 0);
-	if (r != 0 || !db_whole(fd, size)) {
+	if (st->st_size > DB_KEEP_MIN && st->st_size <= DB_KEEP_MAX)
+		db->set_cachesize(db, 0, (u_int32_t)st->st_size, 1);
+	r = db->open(db, NULL, t->path, NULL, t->type, DB_RDONLY | DB_NOMMAP, 0);
+	if (r == 0 && !db_is(db, st))
+		r = DB_STALE;
+	if (r != 0 || !db_whole(fd, st->st_size)) {
 		db->close(db, DB_NOSYNC);
 		return r ? db_errno(r) : -EIO;
 	}
@@ -153,17 +205,7 @@ static int db_open_handle(const struct db_table *t, int fd, off_t size, DB **ret
 	return 0;
 }
 
-/* The kernel's times of files go in steps of up to 10 ms: a file that was written to just now may be once more, and show the same time. */
-static bool db_settled(const struct stat *st)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	int64_t age = (now.tv_sec - st->st_mtim.tv_sec) * INT64_C(1000000000) + (now.tv_nsec - st->st_mtim.tv_nsec);
-	return age < 0 || age > INT64_C(20000000);
-}
-
-/* Opens the file as it is now, and leaves it locked.  What was open before stays so on failure. */
-static int db_reopen(struct db_table *t)
+static int db_reopen_once(struct db_table *t)
 {
 	struct stat st;
 	DB *db = NULL;
@@ -174,7 +216,7 @@ static int db_reopen(struct db_table *t)
 	if (r == 0 && fstat(fd, &st) < 0)
 		r = -errno;
 	if (r == 0)
-		r = db_open_handle(t, fd, st.st_size, &db);
+		r = db_open_handle(t, fd, &st, &db);
 	if (r < 0) {
 		close(fd);
 		return r;
@@ -182,50 +224,35 @@ static int db_reopen(struct db_table *t)
 	db_shut(t);
 	t->db = db;
 	t->fd = fd;
-	t->st = st;
-	t->pid = getpid();
-	t->settled = db_settled(&st);
+	file_watch_init(&t->watch, t->path, fd, &st);
+	t->settled = file_settled(&st);
 	t->with_nul = t->without_nul = true;
+	t->asked = 0;
 	return 0;
 }
 
-static bool db_same_file(const struct stat *a, const struct stat *b)
+/* Opens the file as it is now, and leaves it locked.  What was open before stays so on failure. */
+static int db_reopen(struct db_table *t)
 {
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+	int r = -DB_STALE;
+	for (unsigned tries = 0; r == -DB_STALE && tries < DB_TRIES; tries++)
+		r = db_reopen_once(t);
+	return r;
 }
 
-static bool db_untouched(const struct stat *a, const struct stat *b)
-{
-	return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
-/* Is what stands under the name still what was opened? */
-static bool db_current(const struct db_table *t, const struct stat *named)
-{
-	return db_same_file(named, &t->st) && db_untouched(named, &t->st) && t->settled;
-}
-
-/* A handle on the present state of the file, locked.  Another file under this name that cannot be opened leaves the one we have, which is whole
- * though it has no name any more; but one that was changed in place is not what the handle thinks it is. */
+/* A handle on the present state of the file.  Another file under this name that cannot be opened leaves the one we have, which is whole though it has
+ * no name any more; but one that was changed in place is not what the handle thinks it is. */
 static int db_ready(struct db_table *t)
 {
-	struct stat st;
+	struct stat named;
 
-	if (!t->db || t->pid != getpid())
+	if (!t->db)
 		return db_reopen(t);
-	int r = db_lock(t->fd);
-	if (r < 0)
-		return r;
-	bool named = stat(t->path, &st) == 0, same = named && db_same_file(&st, &t->st);
-	if (same && db_current(t, &st))
+	enum file_news news = file_watch_look(&t->watch, &named);
+	if (news == FILE_NO_NEWS && t->settled)
 		return 0;
-	if (named && !same && db_reopen(t) == 0)
-		return 0;
-	/* Removed, or replaced by something of no use, or changed. */
-	if (!same && fstat(t->fd, &st) == 0 && db_untouched(&st, &t->st))
-		return 0;
-	file_unlock(t->fd);
-	return db_reopen(t);
+	int r = news == FILE_LOST ? -ENOENT : db_reopen(t);
+	return r < 0 && file_watch_untouched(&t->watch) ? 0 : r;
 }
 
 /* ---- asking ---- */
@@ -267,40 +294,73 @@ static int db_get_both(struct db_table *t, struct bytes key, struct buf *ret)
 	return r;
 }
 
-/* As db_get(), but -DB_WOULD_WAIT for whatever needs time: somebody who has the handle or the lock, another file, a page on the disk. */
+static int db_get_reading(struct db_table *t, struct db_reading *reading, struct bytes key, struct buf *ret)
+{
+	db_reading = reading;
+	int r = db_get_both(t, key, ret);
+	db_reading = NULL;
+	return r;
+}
+
+/* As db_get(), but -DB_WOULD_WAIT for whatever needs time: somebody who has the handle, another file, a page on the disk, a map that is to be made.
+ * What is found in the pages that Berkeley DB has in memory may be trusted for a moment. */
 static int db_get_at_once(struct db_table *t, struct bytes key, struct buf *ret)
 {
-	struct stat st;
+	struct db_reading reading = { .table = t, .at_once = true };
+	size_t before = ret->n;
 	int r = -DB_WOULD_WAIT;
 
 	if (pthread_mutex_trylock(&t->mutex) != 0)
 		return -DB_WOULD_WAIT;
-	if (t->db && t->pid == getpid() && file_lock_try(t->fd) == 0) {
-		if (stat(t->path, &st) == 0 && db_current(t, &st)) {
-			db_at_once = true;
-			r = db_get_both(t, key, ret);
-			db_at_once = false;
-		}
-		file_unlock(t->fd);
+	bool map = t->asked < DB_MAP_AFTER && ++t->asked == DB_MAP_AFTER;
+	if (t->db && t->settled && !map)
+		r = db_get_reading(t, &reading, key, ret);
+	/* What has gone wrong may be better when the file is opened anew. */
+	if (r < 0 || !(reading.looked ? file_watch_named(&t->watch) : file_watch_trusted(&t->watch, run_turn()))) {
+		ret->n = before;
+		r = -DB_WOULD_WAIT;
 	}
 	pthread_mutex_unlock(&t->mutex);
-	/* What has gone wrong may be better when the file is opened anew. */
-	return r < 0 ? -DB_WOULD_WAIT : r;
+	return r;
+}
+
+static void db_map(struct db_table *t)
+{
+	if (t->asked != DB_MAP_AFTER)
+		return;
+	t->asked++;
+	/* Without a map it is slower, and that is all. */
+	int r = file_map_init(&t->map, t->fd, t->watch.st.st_size);
+	(void)r;
+}
+
+/* -DB_STALE: something has happened to the file meanwhile. */
+static int db_get_once(struct db_table *t, struct bytes key, struct buf *ret)
+{
+	struct db_reading reading = { .table = t };
+
+	int r = db_ready(t);
+	if (r < 0)
+		return r;
+	ASSERT(t->db);
+	db_map(t);
+	r = db_get_reading(t, &reading, key, ret);
+	if (r < 0 && !file_watch_same(&t->watch))
+		r = -DB_STALE;
+	file_unlock(t->fd);
+	if (r < 0 && r != -DB_STALE)
+		db_shut(t); /* it may be better when it is opened anew */
+	return r;
 }
 
 static int db_get(void *state, struct bytes key, struct buf *ret, struct buf *err)
 {
 	struct db_table *t = state;
+	int r = -DB_STALE;
 
 	pthread_mutex_lock(&t->mutex);
-	int r = db_ready(t);
-	if (r == 0) {
-		ASSERT(t->db);
-		r = db_get_both(t, key, ret);
-		file_unlock(t->fd);
-		if (r < 0)
-			db_shut(t); /* it may be better when it is opened anew */
-	}
+	for (unsigned tries = 0; r == -DB_STALE && tries < DB_TRIES; tries++)
+		r = db_get_once(t, key, ret);
 	pthread_mutex_unlock(&t->mutex);
 	if (r < 0)
 		db_why(t, r, err);
@@ -348,7 +408,7 @@ static int db_each(void *state, table_entry_fn *fn, void *arg, struct buf *err)
 	struct db_table *t = state;
 
 	pthread_mutex_lock(&t->mutex);
-	int r = db_ready(t);
+	int r = db_reopen(t);
 	if (r == 0) {
 		ASSERT(t->db);
 		r = db_walk(t, fn, arg);
@@ -375,7 +435,7 @@ static void db_warn_when_old(const struct db_table *t, struct bytes source)
 {
 	struct stat st;
 	char *path = bytes_dup(source);
-	if (stat(path, &st) == 0 && st.st_mtime > t->st.st_mtime)
+	if (stat(path, &st) == 0 && st.st_mtime > t->watch.st.st_mtime)
 		log_warning("table", "%s is older than its source %s", t->path, path);
 	mem_free(path);
 }

@@ -1,28 +1,33 @@
 /*
  * table_disk.h: tables that are files made for lookups (cdb, lmdb), read in place, a few hundred bytes at a time.
  *
- * They are read with pread(2) and not through a memory map, as their libraries would: a mapped file that somebody cuts short ends the process with SIGBUS.
  * Every offset and length in them is checked, so that a file that is damaged cannot do more than have no answer.
  *
- * A lookup takes no lock and waits for nobody.  When all it reads is in the page cache it is done at once; else it is begun again in the thread pool.
- * A file that was replaced is taken at the next lookup; one that was removed, or replaced by something of no use, goes on answering.
+ * A lookup takes no lock and waits for nobody.  It is done at once through a memory map (file_map.h); while there is none (the file has been asked for
+ * little so far, or is too large) with pread(2), which is begun again in the thread pool when what it reads is not in the page cache.
+ *
+ * After each lookup the file is looked at (file_watch.h): when something has happened to it the lookup is done anew.  A file that was replaced is taken at
+ * once; one that was removed, or replaced by something of no use, goes on answering.
  */
 #ifndef GATEPOST_TCP_TABLE_TABLE_DISK_H
 #define GATEPOST_TCP_TABLE_TABLE_DISK_H
 
+#include "tcp_table/file_map.h"
 #include "tcp_table/table.h"
-
-#include <sys/types.h>
 
 struct table_disk_file {
 	int fd;
+	uint64_t size;          /* when it was looked at last */
 	bool at_once;           /* what is not in memory is -EAGAIN */
+	const struct file_map *map;     /* of the file as it was once; NULL: not to be used */
 };
 
 struct table_disk_kind {
 	const char *suffix;     /* ".cdb" */
+	bool shared;            /* others may write to the file meanwhile: find() itself knows whether its answer is whole */
 	/* 1: found, the value appended to RET; 0: not in the file; -EAGAIN: it would have to wait; -EBUSY: somebody is writing to the file; -EIO: it is
-	 * damaged.  Has no state; runs in the loop or the thread pool, where it may not touch tasks and logs. */
+	 * damaged.  Has no state; runs in the loop or the thread pool, where it may not touch tasks and logs.  Not shared: the file has passed check()
+	 * in the state it is in; was it in another in the end, the answer does not count. */
 	int (*find)(const struct table_disk_file *f, struct bytes key, struct buf *ret);
 	/* Calls FN for each entry.  0, what FN said, or as find(): -EBUSY may come late. */
 	int (*each)(const struct table_disk_file *f, table_entry_fn *fn, void *arg);

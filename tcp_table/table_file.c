@@ -6,6 +6,7 @@
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "tcp_table/file_watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +28,7 @@ struct table_file_id {
 struct table_file_content {
 	unsigned refs;
 	void *parsed;
+	int fd;                         /* of what was read; -1: no file */
 };
 
 struct table_file {
@@ -34,7 +36,8 @@ struct table_file {
 	char *path;                     /* or the lines themselves, within braces */
 	bool inlined;                   /* they are: there is no file */
 	struct table_file_content *content;
-	struct table_file_id loaded;    /* what CONTENT was read from */
+	struct file_watch watch;        /* over what CONTENT was read from */
+	struct table_file_id loaded;    /* the same */
 	struct table_file_id refused;   /* a later state that was of no use, and has been complained of */
 	bool loading, missing;          /* a task is reading; the loss has been complained of */
 };
@@ -43,7 +46,7 @@ struct table_file {
 
 struct table_file_job {
 	const struct table_file *file;
-	struct table_file_id id;
+	struct stat st;
 	struct table_file_content *content;
 	struct table_notes notes;
 	const char *why;
@@ -74,7 +77,8 @@ static int table_file_slurp(int fd, struct buf *text)
 	}
 }
 
-static int table_file_read(const char *path, struct table_file_id *ret_id, struct buf *text)
+/* 0 with the file, still open. */
+static int table_file_read(const char *path, int *ret_fd, struct stat *ret_st, struct buf *text)
 {
 	struct stat st;
 	/* Not to be kept waiting by a pipe without a writer; /dev/null is a fine empty table. */
@@ -84,10 +88,13 @@ static int table_file_read(const char *path, struct table_file_id *ret_id, struc
 	int r = fstat(fd, &st) < 0 ? -errno : 0;
 	if (r == 0)
 		r = S_ISREG(st.st_mode) || S_ISCHR(st.st_mode) ? table_file_slurp(fd, text) : S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
-	close(fd);
-	if (r == 0)
-		*ret_id = table_file_id_of(&st);
-	return r;
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	*ret_st = st;
+	return 0;
 }
 
 static void table_file_content_unref(const struct table_file_kind *kind, struct table_file_content **cp)
@@ -97,6 +104,8 @@ static void table_file_content_unref(const struct table_file_kind *kind, struct 
 	if (!c || --c->refs > 0)
 		return;
 	kind->unload(c->parsed);
+	if (c->fd >= 0)
+		close(c->fd);
 	mem_free(c);
 }
 
@@ -117,12 +126,12 @@ static int table_file_unfold(struct bytes list, struct buf *text)
 	return 0;
 }
 
-/* Parses; TEXT is spent. */
-static void table_file_parse(struct table_file_job *job, struct buf *text)
+/* Parses what was read from FD, and keeps that; TEXT is spent. */
+static void table_file_parse(struct table_file_job *job, int fd, struct buf *text)
 {
 	buf_str(text);
 	job->content = NEW(struct table_file_content);
-	*job->content = (struct table_file_content){ .refs = 1, .parsed = job->file->kind->load(text->p, text->n, &job->notes) };
+	*job->content = (struct table_file_content){ .refs = 1, .parsed = job->file->kind->load(text->p, text->n, &job->notes), .fd = fd };
 	buf_fini(text);
 }
 
@@ -131,10 +140,10 @@ static int table_file_load(void *arg)
 {
 	struct table_file_job *job = arg;
 	struct buf text = { 0 };
-	int r = table_file_read(job->file->path, &job->id, &text);
+	int fd = -1, r = table_file_read(job->file->path, &fd, &job->st, &text);
 
 	if (r == 0) {
-		table_file_parse(job, &text);
+		table_file_parse(job, fd, &text);
 	} else {
 		job->why = strerror(-r);
 		buf_fini(&text);
@@ -148,7 +157,7 @@ static int table_file_load_inlined(struct table_file_job *job, struct buf *err)
 	int r = table_file_unfold(bytes_of(job->file->path), &text);
 
 	if (r == 0) {
-		table_file_parse(job, &text);
+		table_file_parse(job, -1, &text);
 	} else {
 		buf_printf(err, "\"%s:%s\": it needs the form %s:{{line}, {line}}, or the name of a file", job->file->kind->type, job->file->path,
 			   job->file->kind->type);
@@ -165,6 +174,14 @@ static int table_file_load_first(struct table_file_job *job, struct buf *err)
 	if (r < 0)
 		buf_printf(err, "cannot read %s: %s", job->file->path, job->why);
 	return r;
+}
+
+static void table_file_take(struct table_file *f, const struct table_file_job *job)
+{
+	table_file_content_unref(f->kind, &f->content);
+	f->content = job->content;
+	f->loaded = table_file_id_of(&job->st);
+	file_watch_init(&f->watch, f->path, f->content->fd, &job->st);
 }
 
 static void table_file_log_notes(const struct table_notes *n)
@@ -197,8 +214,7 @@ int table_file_open(const struct table_file_kind *kind, struct bytes path, void 
 	}
 	table_file_log_notes(&job.notes);
 	table_notes_fini(&job.notes);
-	f->content = job.content;
-	f->loaded = job.id;
+	table_file_take(f, &job);
 	*ret_state = f;
 	return 0;
 }
@@ -234,7 +250,7 @@ static bool table_file_changed(struct table_file *f)
 {
 	struct stat st;
 
-	if (stat(f->path, &st) < 0) {
+	if (file_watch_look(&f->watch, &st) == FILE_LOST) {
 		if (!f->missing)
 			log_warning("table", "%s: %s: the old entries are kept", f->path, strerror(errno));
 		f->missing = true;
@@ -242,7 +258,12 @@ static bool table_file_changed(struct table_file *f)
 	}
 	f->missing = false;
 	struct table_file_id id = table_file_id_of(&st);
-	if (table_file_same(&id, &f->loaded) || table_file_same(&id, &f->refused))
+	if (table_file_same(&id, &f->loaded)) {
+		/* Its mode may be another, or it was away for a while. */
+		(void)file_watch_untouched(&f->watch);
+		return false;
+	}
+	if (table_file_same(&id, &f->refused))
 		return false;
 	/* A file that was moved into place is complete; one that is written in place is so only when it has come to rest. */
 	if (id.ino == f->loaded.ino && table_file_hot(&id))
@@ -256,7 +277,7 @@ static bool table_file_changed(struct table_file *f)
 
 TASK_FN static void table_file_refresh(struct table_file *f)
 {
-	if (f->inlined || f->loading || !table_file_changed(f))
+	if (f->inlined || f->loading || file_watch_trusted(&f->watch, run_turn()) || !table_file_changed(f))
 		return;
 	struct table_file_job job = { .file = f, .notes.file = f->path };
 	f->loading = true;
@@ -272,9 +293,7 @@ TASK_FN static void table_file_refresh(struct table_file *f)
 		}
 		return;
 	}
-	table_file_content_unref(f->kind, &f->content);
-	f->content = job.content;
-	f->loaded = job.id;
+	table_file_take(f, &job);
 }
 
 struct table_file_get_job {

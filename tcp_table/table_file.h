@@ -1,8 +1,8 @@
 /*
  * table_file.h: tables that are text files, held in memory.
  *
- * The file is looked at (stat) at each lookup and read again, in the thread pool, when it has changed: those who ask meanwhile get the old
- * answers.  So do all when the file is gone, cannot be read, was emptied, or is being written this moment: an entry is never
+ * The file is looked at (file_watch.h) at each lookup, but once for all of one turn of the loop, and read again, in the thread pool, when it has changed:
+ * those who ask meanwhile get the old answers.  So do all when the file is gone, cannot be read, was emptied, or is being written this moment: an entry is never
  * "not found" because its file could not be read.
  *
  * Some kinds may have their lines in the name instead, each between braces, as since Postfix 3.7: pcre:{{/pattern/ value}, {/another/ value}}.

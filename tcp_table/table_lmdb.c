@@ -328,7 +328,7 @@ static int lmdb_each(const struct table_disk_file *f, table_entry_fn *fn, void *
 	return still < 0 ? still : r;
 }
 
-const struct table_disk_kind lmdb_kind = { .suffix = ".lmdb", .find = lmdb_find, .each = lmdb_each, .check = lmdb_check };
+const struct table_disk_kind lmdb_kind = { .suffix = ".lmdb", .shared = true, .find = lmdb_find, .each = lmdb_each, .check = lmdb_check };
 
 static int lmdb_open(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)
 {

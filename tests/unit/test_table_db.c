@@ -142,6 +142,8 @@ static void test_truncated(void **state)
 			db_make(db_path(), hash ? DB_HASH : DB_BTREE, true, many, COUNT_OF(many));
 			struct table *t = open_file(hash ? "hash" : "btree");
 			expect(t, "user7", "user7");
+			if (part & 2)
+				warm(t, "user7");
 			assert_int_equal(stat(db_path(), &st), 0);
 			assert_int_equal(truncate(db_path(), st.st_size * part / 8 + (part & 1) * 100), 0);
 			unsigned unknown = 0;
@@ -221,6 +223,83 @@ static void test_locked_while_written(void **state)
 	}
 }
 
+/* Another thread does what postmap does, again and again, while this one asks. */
+struct race {
+	struct table *t;
+	DBTYPE type;
+	struct pair *pairs;
+	bool end;
+	unsigned rounds, answers;
+};
+
+static int race_write(void *arg)
+{
+	struct race *race = arg;
+	int fd = open(db_path(), O_RDWR);
+	assert_true(fd >= 0);
+	lock_for_writing(fd, true);
+	race->pairs[0].value = race->rounds & 1 ? "odd" : "even";
+	/* Another size each time: what was on a page is elsewhere. */
+	db_make(db_path(), race->type, true, race->pairs, 1000 + race->rounds % 7 * 100);
+	close(fd);
+	return 0;
+}
+
+TASK_FN static void race_writer(struct race *race)
+{
+	for (race->rounds = 0; race->rounds < 30; race->rounds++) {
+		assert_int_equal(task_offload(race_write, race), 0);
+		for (int i = 0; i < 100; i++)
+			task_yield();
+	}
+	race->end = true;
+}
+
+TASK_FN static void race_main(void *arg)
+{
+	struct race *race = arg;
+	struct task_group g;
+	task_group_init(&g);
+	task_spawn(&g, "writer", race_writer, race);
+	for (unsigned i = 0; !race->end; i++) {
+		const struct pair *p = &race->pairs[i % 1000];
+		struct buf value = { 0 }, err = { 0 };
+		int r = table_get(race->t, bytes_of(p->key), &value, &err);
+		/* Never "not found". */
+		assert_true(r == 1 || (r < 0 && value.n == 0 && err.n));
+		if (r == 1 && i % 1000)
+			assert_string_equal(buf_str(&value), p->value);
+		else if (r == 1)
+			assert_true(strcmp(buf_str(&value), "odd") == 0 || strcmp(buf_str(&value), "even") == 0);
+		race->answers += r == 1;
+		buf_fini(&value);
+		buf_fini(&err);
+		task_yield();
+	}
+	task_group_wait(&g);
+}
+
+static void test_race(void **state)
+{
+	(void)state;
+	static char keys[2000][16];
+	static struct pair many[2000];
+	for (unsigned i = 0; i < COUNT_OF(many); i++) {
+		snprintf(keys[i], sizeof keys[i], "user%u", i);
+		many[i] = (struct pair){ keys[i], keys[i] };
+	}
+	many[0].value = "odd";
+	for (int hash = 0; hash < 2; hash++) {
+		struct race race = { .type = hash ? DB_HASH : DB_BTREE, .pairs = many };
+		db_make(db_path(), race.type, true, many, COUNT_OF(many));
+		race.t = open_file(hash ? "hash" : "btree");
+		in_task(race_main, &race);
+		print_message("[ case     ] %s: %u answers while it was written %u times\n", hash ? "hash" : "btree", race.answers, race.rounds);
+		assert_true(race.answers > 0);
+		table_close(&race.t);
+	}
+}
+
 /* A lookup that finds its pages gone from memory waits for them in the thread pool, and says the same. */
 static void test_not_in_memory(void **state)
 {
@@ -252,7 +331,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_kinds), TEST(test_cannot_open), TEST(test_older_than_source), TEST(test_replaced),
 		TEST(test_removed_or_replaced_by_rubbish), TEST(test_truncated), TEST(test_locked_while_written),
-		TEST(test_not_in_memory),
+		TEST(test_not_in_memory), TEST(test_race),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

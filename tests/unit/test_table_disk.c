@@ -290,6 +290,8 @@ static void test_truncated(void **state)
 		for (unsigned part = 0; part < 8; part++) {
 			disk_make(type, true, many, MANY);
 			struct table *t = open_file(types[type]);
+			if (part & 2)
+				warm(t, "user7");
 			assert_int_equal(stat(disk_path(type), &st), 0);
 			assert_int_equal(truncate(disk_path(type), st.st_size * part / 8 + (part & 1) * 100), 0);
 			unsigned unknown = 0, all = 0;
@@ -302,6 +304,22 @@ static void test_truncated(void **state)
 			expect(t, "jane", "jane");
 			table_close(&t);
 		}
+}
+
+/* Nobody should write over a cdb file; who does is noticed, with a map and without. */
+static void test_overwritten_cdb(void **state)
+{
+	(void)state;
+	for (int mapped = 0; mapped < 2; mapped++) {
+		disk_make(CDB, true, (struct pair[]){ { "jane", "one" }, { "joe", "one" } }, 2);
+		struct table *t = open_file("cdb");
+		warm(t, mapped ? "jane" : "nobody");
+		cdb_write(disk_path(CDB), true, (struct pair[]){ { "jane", "two" }, { "jim", "two" } }, 2);
+		expect(t, "jane", "two");
+		expect(t, "joe", NULL);
+		expect(t, "jim", "two");
+		table_close(&t);
+	}
 }
 
 /* ---- LMDB's writers ---- */
@@ -392,7 +410,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_answers), TEST(test_empty), TEST(test_many), TEST(test_long_values),
 		TEST(test_cannot_open), TEST(test_peculiar_lmdb), TEST(test_older_than_source),
-		TEST(test_replaced), TEST(test_removed_or_replaced_by_rubbish), TEST(test_truncated),
+		TEST(test_replaced), TEST(test_removed_or_replaced_by_rubbish), TEST(test_truncated), TEST(test_overwritten_cdb),
 		TEST(test_lmdb_writer), TEST(test_lmdb_race),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
