@@ -212,7 +212,7 @@ void smtp_address_plain(struct bytes text, struct buf *to)
 	for (size_t i = 0; i < n; i++) {
 		if (text.p[i] == '"')
 			continue;
-		i += text.p[i] == '\\';
+		i += text.p[i] == '\\' && i + 1 < n;
 		buf_add_char(to, text.p[i]);
 	}
 	buf_add(to, bytes_skip(text, n));
