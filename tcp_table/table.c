@@ -178,6 +178,8 @@ TASK_FN int table_find(struct table *t, enum table_use use, struct bytes key, st
 	bool map = use & TABLE_MAP;
 	int r = 0;
 
+	if (use == TABLE_WHOLE)
+		return table_get(t, key, ret, err);
 	table_keys_init(&keys, use & ~TABLE_MAP, key, t->delimiters, table_whole(t));
 	while (r == 0 && table_keys_next(&keys, &next))
 		r = table_get(t, next, map ? &value : ret, err);
