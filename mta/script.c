@@ -78,12 +78,25 @@ TASK_FN int script_run_block(struct script_run *s, const struct sieve_node *cons
 	return r;
 }
 
+/* What is set and accepted meanwhile is good for this run alone. */
+TASK_FN static int run_verify(struct script_run *s)
+{
+	void **state = s->io->session_state, *kept = *state;
+	*state = script_state_copy(kept);
+	int r = script_route_run(s);
+	script_state_free(*state);
+	*state = kept;
+	return r;
+}
+
 TASK_FN int script_run_stage(const struct script *script, const struct script_world *world, struct smtpd_stage *io)
 {
 	struct script_run s = { .script = script, .world = world, .io = io };
 	enum gate_stage section = section_of(io->stage);
 	if (section >= SCRIPT_STAGES || !sieve_has_section(script->sieve, section))
 		return 0;
+	if (io->stage == GATE_VRFY)
+		return run_verify(&s);
 	return section == GATE_RCPT ? script_route_run(&s) : script_run_block(&s, NULL, 0);
 }
 

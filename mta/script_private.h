@@ -76,6 +76,7 @@ static inline struct script_run *script_of(const struct sieve_run *r) { return s
 
 struct script_state *script_state_get(const struct script_run *s);      /* NULL: nothing remembered */
 struct script_state *script_state_make(const struct script_run *s);
+struct script_state *script_state_copy(const struct script_state *st);  /* NULL of NULL */
 void script_state_free(struct script_state *st);
 /* Are checks waived: by `accept`, or because a gate or access(5) has added the recipient, whom, as in Postfix, nobody is asked about? */
 bool script_waived(const struct script_run *s);

@@ -40,6 +40,19 @@ struct script_state *script_state_make(const struct script_run *s)
 	return st;
 }
 
+struct script_state *script_state_copy(const struct script_state *st)
+{
+	if (!st)
+		return NULL;
+	struct script_state *copy = NEW(struct script_state);
+	unsigned n = st->session_slots + st->mail_slots;
+	*copy = *st;
+	copy->slots = mem_zalloc((n + 1) * sizeof *copy->slots);
+	for (unsigned i = 0; i < n; i++)
+		buf_add(&copy->slots[i], buf_bytes(&st->slots[i]));
+	return copy;
+}
+
 void script_state_free(struct script_state *st)
 {
 	if (!st)

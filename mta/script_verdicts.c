@@ -106,13 +106,11 @@ TASK_FN static int run_accept(struct sieve_run *r, const struct sieve_node *n)
 {
 	struct script_run *s = script_of(r);
 	struct script_state *st = script_state_make(s);
-	s->io->verdict = (struct gate_verdict){ .action = GATE_ACCEPT };
-	if (s->io->stage == GATE_VRFY)
-		return SIEVE_STOP;      /* there is no message */
 	if (n->tag_count)
 		s->io->accept_session = st->accepted_session = true;
 	else
 		s->io->accept_message = st->accepted_message = true;
+	s->io->verdict = (struct gate_verdict){ .action = GATE_ACCEPT };
 	return SIEVE_STOP;
 }
 
