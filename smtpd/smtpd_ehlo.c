@@ -41,17 +41,21 @@ TASK_FN static int ehlo_decide(struct smtpd_session *s)
 	if (s->denied.code)
 		return 0;
 	int r = smtpd_stage_ask(s, &q, &v);
+	bool refused = r == 0 && smtpd_stage_refuses(&v, &refusal);
+	/* Its text may be the transaction's. */
+	if (refused)
+		refusal = smtp_reply_copy(&refusal, &s->arena);
 	/* RFC 5321 section 4.1.4: EHLO "MUST clear all buffers and reset the state exactly as if a RSET command had
 	 * been issued". */
 	if (r == 0 && s->txn)
 		smtpd_txn_end(s, false);
-	if (r < 0 || !smtpd_stage_refuses(&v, &refusal))
+	if (!refused)
 		return r;
 	smtpd_stage_log(s, &q, &v, &refusal);
 	if (refusal.code == 421 || refusal.code == 521)
 		smtpd_reply(s, &refusal);
 	else
-		s->denied = smtp_reply_copy(&refusal, &s->arena);
+		s->denied = refusal;
 	return 0;
 }
 
