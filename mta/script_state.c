@@ -69,5 +69,6 @@ bool script_waived(const struct script_run *s)
 	if (rcpt && rcpt->added)
 		return true;
 	const struct script_state *st = script_state_get(s);
-	return st && (st->accepted_session || (s->io->txn && st->accepted_message));
+	/* What was accepted is a message: EHLO in its midst is about those to come. */
+	return st && (st->accepted_session || (s->io->txn && s->io->stage >= GATE_MAIL && st->accepted_message));
 }

@@ -76,7 +76,7 @@ int smtpd_content_feed(struct smtpd_session *s)
 	if (t->failed.code || mail_body_size(t->view.mail) < t->feed_at)
 		return 0;
 	t->feed_at = UINT64_MAX;
-	if (smtpd_stage_gates_waived(s) || !chain_eats(&s->chain))
+	if (smtpd_stage_gates_waived(s, GATE_MESSAGE) || !chain_eats(&s->chain))
 		return 0;
 	smtpd_message_head(s);
 	if (t->failed.code)

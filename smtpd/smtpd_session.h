@@ -102,8 +102,8 @@ TASK_FN int smtpd_stage_ask(struct smtpd_session *s, const struct smtpd_question
 void smtpd_stage_begin(struct smtpd_session *s, enum gate_stage stage);
 TASK_FN int smtpd_stage_script(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *ret) __attribute__((warn_unused_result));
 TASK_FN int smtpd_stage_gates(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *ret) __attribute__((warn_unused_result));
-/* Will no gate be asked? */
-bool smtpd_stage_gates_waived(const struct smtpd_session *s);
+/* Will no gate be asked at STAGE? */
+bool smtpd_stage_gates_waived(const struct smtpd_session *s, enum gate_stage stage);
 /* DEFER_IF_REJECT: what the script refuses for good, or closes the connection for, is refused for now (P15). */
 void smtpd_stage_soften(struct smtpd_session *s, struct gate_verdict *v);
 /* DEFER_IF_PERMIT as well, and a message that is discarded is marked so. */

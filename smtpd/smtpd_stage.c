@@ -11,14 +11,14 @@ static const struct gate_verdict go_on = { .action = GATE_CONTINUE };
  * so is RESULT, which decides nothing. */
 static bool stage_waived(const struct smtpd_session *s, enum gate_stage stage)
 {
-	if (stage == GATE_RCPT || stage == GATE_VRFY || stage == GATE_RESULT)
-		return false;
-	return s->accepted || (s->txn && (s->txn->accepted || s->txn->view.discarded));
+	return stage != GATE_RCPT && stage != GATE_VRFY && stage != GATE_RESULT && smtpd_stage_gates_waived(s, stage);
 }
 
-bool smtpd_stage_gates_waived(const struct smtpd_session *s)
+bool smtpd_stage_gates_waived(const struct smtpd_session *s, enum gate_stage stage)
 {
-	return s->accepted || (s->txn && (s->txn->accepted || s->txn->view.discarded));
+	/* EHLO may come amid a transaction, and is about all that come after it. */
+	const struct smtpd_txn *t = stage < GATE_MAIL ? NULL : s->txn;
+	return s->accepted || (t && (t->accepted || t->view.discarded));
 }
 
 void smtpd_stage_begin(struct smtpd_session *s, enum gate_stage stage)
@@ -66,7 +66,7 @@ int smtpd_stage_script(struct smtpd_session *s, const struct smtpd_question *q, 
 int smtpd_stage_gates(struct smtpd_session *s, const struct smtpd_question *q, struct gate_verdict *ret)
 {
 	struct chain_args args = { .txn = s->txn ? &s->txn->view : NULL, .rcpt = q->rcpt, .line = q->line };
-	if (!smtpd_stage_gates_waived(s))
+	if (!smtpd_stage_gates_waived(s, q->stage))
 		return chain_event(&s->chain, q->stage, &args, ret);
 	*ret = go_on;
 	if (q->stage != GATE_MESSAGE)

@@ -147,7 +147,8 @@ int chain_event(struct chain *c, enum gate_stage stage, const struct chain_args 
 		*ret = c->lasting;
 		return 0;
 	}
-	if (!args->txn || !args->txn->discarded) {
+	/* EHLO amid a transaction is about those to come. */
+	if (stage < GATE_MAIL || !args->txn || !args->txn->discarded) {
 		int r = stage == GATE_MESSAGE ? chain_batch_ask(c, args, &merge) : chain_ask_in_turn(c, stage, args, &merge);
 		if (r < 0)
 			return r;

@@ -44,7 +44,7 @@ struct chain_args {
  * hear of it, and the verdict is CONTINUE; so do those behind a gate that refuses it.
  *
  * The verdict is never ACCEPT, and has a reply when it is REJECT, TEMPFAIL or DISCONNECT.  DISCARD sets txn->discarded; no gate is asked
- * any more until the transaction ends.  A refusal at CONNECT or EHLO is returned again for every later event, whatever the server made
+ * any more until the transaction ends, or EHLO is about to end it.  A refusal at CONNECT or EHLO is returned again for every later event, whatever the server made
  * of it at the time.  A fault at CONNECT or EHLO whose action needs a message (hold, and tempfail of a gate that is told its history) is
  * CONTINUE; the gate is tried again at MAIL.  At UNKNOWN a refusal is the answer to the command, and no more than that.  At MESSAGE
  * txn->early_edits are applied first, so it must be called for every message.
