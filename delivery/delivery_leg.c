@@ -6,6 +6,8 @@
 #include "lib/base/log.h"
 #include "lib/base/strmap.h"
 
+#include <ctype.h>
+
 /* ---- grouping ---- */
 
 static bool leg_takes(const struct delivery_leg *leg, const struct delivery_target *t)
@@ -45,11 +47,16 @@ static void leg_add(struct delivery_leg *leg, struct delivery_target *t)
 	leg->group.target_count++;
 }
 
-/* The same in all that matters to who gets the message, and hears of it.  One whom a gate has added is its own affair. */
-static bool leg_same_rcpt(const struct gate_rcpt *a, const struct gate_rcpt *b)
+/* The same for all who are the same in what matters to who gets the message, and hears of it (smtp_address_eq()). */
+static void leg_put_rcpt(const struct smtp_path *path, struct buf *to)
 {
-	return !a->added && !b->added && smtp_address_eq(&a->path.address, &b->path.address) && a->path.notify == b->path.notify &&
-	    bytes_eq(a->path.orcpt, b->path.orcpt);
+	buf_printf(to, "%u ", path->notify);
+	buf_add(to, path->orcpt);
+	buf_add_char(to, ' ');
+	buf_add(to, path->address.local);
+	buf_add_char(to, '@');
+	for (size_t i = 0; i < path->address.domain.n; i++)
+		buf_add_char(to, (char)tolower((unsigned char)path->address.domain.p[i]));
 }
 
 static bool leg_same_target(const struct delivery_target *a, const struct delivery_target *b)
@@ -59,22 +66,25 @@ static bool leg_same_target(const struct delivery_target *a, const struct delive
 }
 
 /* The same target of the recipient when it was named first; NULL: this is the first time. */
-static const struct delivery_target *leg_twin(const struct gate_rcpt *first, const struct gate_rcpt *rcpt, const struct delivery_target *of)
+static const struct delivery_target *leg_twin(const struct gate_rcpt *first, const struct delivery_target *of)
 {
-	if (!first || !leg_same_rcpt(first, rcpt))
-		return NULL;
-	for (const struct delivery_target *t = first->targets; t; t = t->next)
+	for (const struct delivery_target *t = first ? first->targets : NULL; t; t = t->next)
 		if (leg_same_target(t, of))
 			return t;
 	return NULL;
 }
 
-/* RCPT is named now: who had this address first, if anybody had. */
+/* RCPT is named now: who was the same before, if anybody was.  One whom a gate has added is its own affair. */
 static const struct gate_rcpt *leg_named(struct strmap *seen, struct gate_rcpt *rcpt)
 {
-	const struct gate_rcpt *first = strmap_get(seen, rcpt->path.address.address);
+	struct buf key = { 0 };
+	if (rcpt->added)
+		return NULL;
+	leg_put_rcpt(&rcpt->path, &key);
+	const struct gate_rcpt *first = strmap_get(seen, buf_bytes(&key));
 	if (!first)
-		strmap_set(seen, rcpt->path.address.address, rcpt);
+		strmap_set(seen, buf_bytes(&key), rcpt);
+	buf_fini(&key);
 	return first;
 }
 
@@ -98,13 +108,13 @@ void delivery_legs_share(const struct delivery_params *p)
 void delivery_legs_collect(const struct delivery_params *p, struct delivery_legs *ret)
 {
 	struct delivery_legs legs = { 0 };
-	struct strmap seen = { .fold_case = true };
+	struct strmap seen = { 0 };
 	struct gate_rcpt *rcpt;
 
 	LIST_EACH(rcpt, &p->txn->rcpts, struct gate_rcpt, link) {
 		const struct gate_rcpt *first = p->txn->rcpt_count > 1 ? leg_named(&seen, rcpt) : NULL;
 		for (struct delivery_target *t = rcpt->targets; t; t = t->next) {
-			t->twin = leg_twin(first, rcpt, t);
+			t->twin = leg_twin(first, t);
 			if (!t->twin && !t->delivered_before)
 				leg_add(leg_for(&legs, p, t), t);
 		}
