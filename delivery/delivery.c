@@ -37,12 +37,18 @@ void delivery_fini(void)
 
 /* ---- the journal ---- */
 
-/* As the client names it, at each try and from MAIL on.  What scripts and gates make of it (SRS) may be another each day, and is not known at RCPT. */
+/* As the client names it, at each try and from MAIL on.  What scripts and gates make of it (SRS) may be another each day, and is not known at RCPT.
+ * Without the route before it and blanks, which count for nothing, and could be longer than a line of the journal. */
 static struct bytes delivery_sender(const struct gate_txn *txn)
 {
 	struct bytes raw = txn->sender.raw;
 
-	return raw.n >= 2 ? bytes_skip(bytes_first(raw, raw.n - 1), 1) : txn->sender.address.address;
+	if (raw.n < 2)
+		return txn->sender.address.address;
+	raw = bytes_trim(bytes_skip(bytes_first(raw, raw.n - 1), 1));
+	if (bytes_starts(raw, BYTES("@")))
+		bytes_cut(&raw, ':');
+	return raw;
 }
 
 /* A target is known by the first of its next hops: which one of them takes it in the end may differ from try to try. */
