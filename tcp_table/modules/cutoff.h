@@ -1,8 +1,8 @@
 /*
  * cutoff.h: a time limit for a library that waits in read(2): at the deadline its sockets are shut down, and whatever waits for them fails.
  *
- * A thread does it, which is there while somebody has a deadline: so none is there when the process forks.  The sockets are told by descriptors of our own (dup(2)):
- * a library may have closed its own by then, and its number may be somebody else's.
+ * A thread does it, from the first deadline on: none is there yet when the master, which asks nobody, forks its workers.  The sockets are told by
+ * descriptors of our own (dup(2)): a library may have closed its own by then, and its number may be somebody else's.
  */
 #ifndef GATEPOST_TCP_TABLE_MODULES_CUTOFF_H
 #define GATEPOST_TCP_TABLE_MODULES_CUTOFF_H
