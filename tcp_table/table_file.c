@@ -301,6 +301,7 @@ struct table_file_get_job {
 	const void *parsed;
 	struct bytes key;
 	struct buf *ret, *err;
+	int r;                          /* of table_file_get_at_once() */
 };
 
 static int table_file_get(void *arg)
@@ -309,15 +310,25 @@ static int table_file_get(void *arg)
 	return job->kind->get(job->parsed, job->key, job->ret, job->err);
 }
 
+static void table_file_get_at_once(void *arg)
+{
+	struct table_file_get_job *job = arg;
+	job->r = job->kind->get_at_once(job->parsed, job->key, job->ret, job->err);
+}
+
 TASK_FN int table_file_ask(void *state, struct bytes key, struct buf *ret, struct buf *err)
 {
 	struct table_file *f = state;
 
 	table_file_refresh(f);
 	struct table_file_content *c = f->content;
-	struct table_file_get_job job = { f->kind, c->parsed, key, ret, err };
+	struct table_file_get_job job = { f->kind, c->parsed, key, ret, err, -EAGAIN };
 	if (!f->kind->slow)
 		return table_file_get(&job);
+	if (f->kind->get_at_once)
+		task_deep(table_file_get_at_once, &job);
+	if (job.r != -EAGAIN)
+		return job.r;
 	c->refs++;
 	int r = task_offload(table_file_get, &job);
 	table_file_content_unref(f->kind, &c);

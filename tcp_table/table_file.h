@@ -24,6 +24,8 @@ struct table_file_kind {
 	int (*each)(const void *content, table_entry_fn *fn, void *arg);        /* optional */
 	bool inlined;           /* its lines may stand in the name */
 	bool slow;              /* get() may take long, or much stack: it runs in the thread pool too */
+	/* Optional, where get() is slow: the same, but -EAGAIN, with nothing in ERR, for what takes longer than a task may without a wait. */
+	int (*get_at_once)(const void *content, struct bytes key, struct buf *ret, struct buf *err);
 };
 
 extern const struct table_file_kind texthash_kind, cidr_kind, pcre_kind, regexp_kind;

@@ -65,15 +65,30 @@ static int regexp_compile(const char *text, struct bytes flags, void **ret, unsi
 	return 0;
 }
 
-static int regexp_match(const void *regex, struct bytes key, struct pattern_span *spans, unsigned n, struct buf *why)
+static bool regexp_shape(const char *text, struct bytes flags, struct pattern_shape *ret)
+{
+	struct buf why = { 0 };
+	int options = 0, r = regexp_options(flags, &options, &why);
+
+	buf_fini(&why);
+	if (r < 0 || (options & REG_NEWLINE) || !(options & REG_EXTENDED))
+		return false;
+	pattern_shape(PATTERN_POSIX, false, text, ret);
+	/* The head and the tail of one that minds case are true nevertheless. */
+	if (!(options & REG_ICASE))
+		ret->whole = false;
+	return true;
+}
+
+static int regexp_match(const void *regex, const struct pattern_try *try, struct pattern_span *spans, unsigned n, struct buf *why)
 {
 	regmatch_t found[PATTERN_SPANS];
 
-	if (key.n > KEY_MAX) {
+	if (try->key.n > KEY_MAX) {
 		buf_printf(why, "the key has more than %d bytes", KEY_MAX);
 		return -E2BIG;
 	}
-	int code = regexec(regex, key.p, n, found, 0);
+	int code = regexec(regex, try->key.p, n, found, 0);
 	if (code && code != REG_NOMATCH) {
 		regexp_message(code, regex, why);
 		return -EDOM;
@@ -86,8 +101,8 @@ static int regexp_match(const void *regex, struct bytes key, struct pattern_span
 	return code == 0;
 }
 
-static const struct pattern_engine regexp_engine = {
-	.compile = regexp_compile, .release = regexp_release, .match = regexp_match, .second = true
+const struct pattern_engine regexp_engine = {
+	.compile = regexp_compile, .release = regexp_release, .shape = regexp_shape, .match = regexp_match, .second = true
 };
 
 static void *regexp_load(char *text, size_t n, struct table_notes *notes)
@@ -95,9 +110,10 @@ static void *regexp_load(char *text, size_t n, struct table_notes *notes)
 	return pattern_load(&regexp_engine, text, n, notes);
 }
 
-/* As with pcre: in the thread pool. */
+/* As with pcre: in the thread pool, but for texts. */
 const struct table_file_kind regexp_kind = {
-	.type = "regexp", .inlined = true, .load = regexp_load, .unload = pattern_unload, .get = pattern_get, .slow = true
+	.type = "regexp", .inlined = true, .load = regexp_load, .unload = pattern_unload, .get = pattern_get, .get_at_once = pattern_get_at_once,
+	.slow = true
 };
 
 static int regexp_open(struct bytes spec, const struct table_options *o, void **ret_state, struct buf *err)
