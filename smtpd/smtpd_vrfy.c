@@ -56,6 +56,7 @@ static struct smtpd_txn *vrfy_begin(struct smtpd_session *s)
 static void vrfy_end(struct smtpd_session *s, struct smtpd_txn *own)
 {
 	smtpd_txn_free(&s->txn);
+	s->transactions--;
 	s->txn = own;
 }
 
