@@ -57,6 +57,8 @@ struct db_table {
 	bool with_nul, without_nul;     /* how its keys may end */
 	struct file_map map;
 	unsigned asked;                 /* lookups, up to DB_MAP_AFTER */
+	_Atomic int lost;               /* why what stands under the name now is of no use, and the old entries are kept: -errno; 0: they are not */
+	int told;                       /* LOST as it was complained of */
 };
 
 /* How Berkeley DB may read pages for the lookup of this thread. */
@@ -251,8 +253,10 @@ static int db_ready(struct db_table *t)
 	enum file_news news = file_watch_look(&t->watch, &named);
 	if (news == FILE_NO_NEWS && t->settled)
 		return 0;
-	int r = news == FILE_LOST ? -ENOENT : db_reopen(t);
-	return r < 0 && file_watch_untouched(&t->watch) ? 0 : r;
+	int r = news == FILE_LOST ? -errno : db_reopen(t);
+	bool kept = r < 0 && file_watch_untouched(&t->watch);
+	t->lost = kept ? r : 0;
+	return kept ? 0 : r;
 }
 
 /* ---- asking ---- */
@@ -379,10 +383,30 @@ static int db_job_run(void *arg)
 	return db_get(job->table, job->key, job->ret, job->err);
 }
 
+/* Once for each reason. */
+static void db_complain(struct db_table *t)
+{
+	struct buf why = { 0 };
+	int lost = t->lost;
+
+	if (lost == t->told)
+		return;
+	t->told = lost;
+	if (!lost)
+		return;
+	db_why(t, lost, &why);
+	log_warning("table", "%s: the old entries are kept", buf_str(&why));
+	buf_fini(&why);
+}
+
 TASK_FN static int db_ask(void *state, struct bytes key, struct buf *ret, struct buf *err)
 {
 	int r = db_get_at_once(state, key, ret);
-	return r == -DB_WOULD_WAIT ? task_offload(db_job_run, &(struct db_job){ state, key, ret, err }) : r;
+	if (r == -DB_WOULD_WAIT)
+		r = task_offload(db_job_run, &(struct db_job){ state, key, ret, err });
+	if (r != -ECANCELED)
+		db_complain(state);
+	return r;
 }
 
 /* ---- all of it ---- */

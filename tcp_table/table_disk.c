@@ -36,6 +36,7 @@ struct disk_table {
 	struct disk_opened *now;
 	dev_t refused_dev;              /* what stands in its place but is of no use, and has been complained of */
 	ino_t refused_ino;
+	struct timespec refused_ctime;  /* what is done to it, chmod(2) too, may mend it */
 	bool missing;                   /* the loss has been complained of */
 };
 
@@ -169,6 +170,13 @@ static void disk_refuse(struct disk_table *t, const struct stat *st, int r)
 	buf_fini(&why);
 	t->refused_dev = st->st_dev;
 	t->refused_ino = st->st_ino;
+	t->refused_ctime = st->st_ctim;
+}
+
+static bool disk_refused(const struct disk_table *t, const struct stat *st)
+{
+	return st->st_dev == t->refused_dev && st->st_ino == t->refused_ino && st->st_ctim.tv_sec == t->refused_ctime.tv_sec &&
+	       st->st_ctim.tv_nsec == t->refused_ctime.tv_nsec;
 }
 
 /* Another file, which looks like NAMED, has the name now. */
@@ -176,7 +184,7 @@ TASK_FN static void disk_take(struct disk_table *t, const struct stat *named)
 {
 	struct disk_open_job job = { .table = t };
 
-	if (named->st_dev == t->refused_dev && named->st_ino == t->refused_ino)
+	if (disk_refused(t, named))
 		return;
 	int r = task_offload(disk_open_run, &job);
 	if (r < 0) {

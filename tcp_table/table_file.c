@@ -21,7 +21,7 @@ struct table_file_id {
 	dev_t dev;
 	ino_t ino;
 	off_t size;
-	struct timespec mtime;
+	struct timespec mtime, ctime;   /* ctime: may it be read now? */
 };
 
 /* One reading of the file, used by whoever asks at the moment. */
@@ -54,13 +54,19 @@ struct table_file_job {
 
 static struct table_file_id table_file_id_of(const struct stat *st)
 {
-	return (struct table_file_id){ st->st_dev, st->st_ino, st->st_size, st->st_mtim };
+	return (struct table_file_id){ st->st_dev, st->st_ino, st->st_size, st->st_mtim, st->st_ctim };
 }
 
 static bool table_file_same(const struct table_file_id *a, const struct table_file_id *b)
 {
 	return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec &&
 	       a->mtime.tv_nsec == b->mtime.tv_nsec;
+}
+
+/* Nothing has been done to it, not even chmod(2). */
+static bool table_file_untouched(const struct table_file_id *a, const struct table_file_id *b)
+{
+	return table_file_same(a, b) && a->ctime.tv_sec == b->ctime.tv_sec && a->ctime.tv_nsec == b->ctime.tv_nsec;
 }
 
 static int table_file_slurp(int fd, struct buf *text)
@@ -263,7 +269,7 @@ static bool table_file_changed(struct table_file *f)
 		(void)file_watch_untouched(&f->watch);
 		return false;
 	}
-	if (table_file_same(&id, &f->refused))
+	if (table_file_untouched(&id, &f->refused))
 		return false;
 	/* A file that was moved into place is complete; one that is written in place is so only when it has come to rest. */
 	if (id.ino == f->loaded.ino && table_file_hot(&id))

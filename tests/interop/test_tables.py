@@ -1,6 +1,7 @@
 """Tables made by Debian's postmap and postalias, and real table servers, asked by a script."""
 import fcntl
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -15,10 +16,13 @@ from gp.smtp import Smtp
 class Asked:
     """gatepost with one table: a recipient is delivered to what the table has for it, and refused when it has nothing."""
 
-    def __init__(self, folder, table):
+    def __init__(self, folder, table, user=None):
         self.hop, self.port = Hop('hop', folder, lmtp=True), free_port()
+        if user:
+            os.makedirs(folder + '/spool')
+            shutil.chown(folder + '/spool', user)
         self.server = Gatepost(folder, {
-            'gatepost.conf': '''hostname = "mx.example.test"
+            'gatepost.conf': ('user = "%s"\n' % user if user else '') + '''hostname = "mx.example.test"
 spool = "%s/spool"
 workers = 1
 dns { enabled = false }
@@ -153,6 +157,47 @@ def test_postmap_on_disk(folder, postfix, kind):
             assert asked.get(KEYS[0]) == [None]
         os.truncate(source + '.' + kind, 100)
         assert asked.get(*KEYS[:2]) == [451, 451]
+
+
+BUILT = {'texthash': '', 'pcre': '', 'hash': '.db', 'btree': '.db', 'cdb': '.cdb', 'lmdb': '.lmdb'}
+
+
+def put(folder, kind, mode, **entries):
+    """Moves a table with ENTRIES into place."""
+    source = os.path.join(folder, 'map')
+    write(source + '.new', ''.join('/^%s@/ %s\n' % e if kind == 'pcre' else '%s@example.org %s\n' % e for e in entries.items()))
+    os.chmod(source + '.new', mode)
+    os.rename(source + '.new', source)
+    if BUILT[kind]:
+        subprocess.run([BINARY, 'table', 'build', kind + ':' + source], timeout=30, check=True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason='needs root')
+@pytest.mark.parametrize('kind', BUILT)
+def test_unreadable(folder, kind):
+    """A new file that the server's user may not read: the old entries stay, a warning says so, and what is mended is taken."""
+    path = os.path.join(folder, 'map' + BUILT[kind])
+    keys = ['a@example.org', 'b@example.org', 'c@example.org']
+    put(folder, kind, 0o644, a='old', b='older')
+    os.link(path, path + '.kept')               # so that its inode is not used again at once
+    with Asked(folder, '%s:%s/map' % (kind, folder), user='nobody') as asked:
+        asked.server.allowed.append('the old entries are kept')
+        assert asked.get('a@example.org') == ['old']
+        os.chmod(path, 0)
+        assert asked.get(*keys) == ['old', 'older', None]
+        put(folder, kind, 0o600, a='new')
+        os.chmod(path, 0o600)
+        for _ in range(2):
+            assert asked.get(*keys) == ['old', 'older', None]
+        asked.server.log.wait('event=table', path + ': Permission denied: the old entries are kept')
+        said = len(asked.server.log.lines)
+        assert asked.get(*keys) == ['old', 'older', None]
+        assert not [line for line in asked.server.log.lines[said:] if 'event=table' in line]
+        os.chmod(path, 0o644)
+        assert asked.get(*keys) == ['new', None, None]
+        os.unlink(path)
+        assert asked.get(*keys) == ['new', None, None]
+        asked.server.log.wait('event=table', path + ': No such file or directory: the old entries are kept')
 
 
 # Of the system, and made of others.  HASH is a table with "x y" and "y z, w".
