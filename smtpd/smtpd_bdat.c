@@ -97,6 +97,19 @@ static void bdat_check(struct smtpd_session *s, const struct bdat_chunk *chunk)
 		smtpd_content_fail(t, 552, "5.3.4", "Error: message file too big");
 }
 
+/* "If a 5XX or 4XX code is received by the sender-SMTP in response to a BDAT chunk, the transaction should be considered failed" (RFC 3030 section 2): what
+ * follows is refused like it, and with the last chunk all is over.  As the client knows that, it may go on with MAIL. */
+TASK_FN static void bdat_refuse(struct smtpd_session *s, const struct bdat_chunk *chunk, struct smtp_reply refusal)
+{
+	smtpd_reply(s, &refusal);
+	if (!s->txn)
+		return;
+	s->txn->failed = refusal;
+	s->txn->view.chunking = true;
+	if (chunk->last)
+		smtpd_txn_end(s, false);
+}
+
 TASK_FN static int bdat_chunk(struct smtpd_session *s, const struct bdat_chunk *chunk)
 {
 	struct smtpd_txn *t = s->txn;
@@ -118,7 +131,7 @@ TASK_FN static int bdat_chunk(struct smtpd_session *s, const struct bdat_chunk *
 	if (chunk->last && t->view.mail)
 		return smtpd_message(s);
 	if (t->failed.code)
-		smtpd_reply(s, &t->failed);
+		bdat_refuse(s, chunk, t->failed);
 	else
 		smtpd_sayf(s, 250, "2.0.0", "Ok: %" PRIu64 " bytes", chunk->size);
 	return 0;
@@ -140,6 +153,6 @@ int smtpd_bdat(struct smtpd_session *s, struct bytes arg)
 	/* The last chunk of a message that failed before: it has been answered, and so is this. */
 	if (s->txn && s->txn->view.mail && chunk.last)
 		return smtpd_message(s);
-	smtpd_reply(s, &wrong);
+	bdat_refuse(s, &chunk, wrong);
 	return 0;
 }

@@ -790,7 +790,8 @@ TASK_FN static void bdat_errors(void)
 {
 	client_connect();
 	talk("< 220 *\n> HELO a\n< 250 *\n>| BDAT 6 LAST\\r\\nQUIT\\r\\n\n< 503 5.5.1 Error: need RCPT command\n> MAIL FROM:<a@b.test>\n< 250 *\n"
-	     ">| BDAT 6\\r\\nQUIT\\r\\n\n< 554 5.5.1 Error: no valid recipients\n> RCPT TO:<u@example.org>\n< 250 *\n"
+	     ">| BDAT 6\\r\\nQUIT\\r\\n\n< 554 5.5.1 Error: no valid recipients\n> RCPT TO:<u@example.org>\n< 503 5.5.1 Error: RCPT after BDAT\n"
+	     ">| BDAT 6 LAST\\r\\nQUIT\\r\\n\n< 554 5.5.1 *\n> MAIL FROM:<a@b.test>\n< 250 *\n> RCPT TO:<u@example.org>\n< 250 *\n"
 	     ">| BDAT 6\\r\\nQUIT\\r\\n\n< 250 *\n> DATA\n< 503 5.5.1 Error: DATA after BDAT\n> RCPT TO:<v@example.org>\n< 503 *\n"
 	     ">| BDAT 6\\r\\nQUIT\\r\\n\n< 552 5.3.4 *\n>| BDAT 6 LAST\\r\\nQUIT\\r\\n\n< 552 5.3.4 *\n> MAIL FROM:<b@b.test>\n< 250 *\n> BDAT x\n"
 	     "< 501 5.5.4 Syntax: BDAT count *\n<eof");
