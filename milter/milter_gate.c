@@ -415,6 +415,9 @@ TASK_FN static int milter_gate_ready(struct milter *m, const struct gate_call *c
 	} else if (call->stage == GATE_MAIL && milter_client_stale(&m->client)) {
 		return -ESTALE;
 	}
+	/* A second HELO ends the message, and is about those after it. */
+	if (call->stage == GATE_EHLO)
+		m->message_done = false;
 	return m->message_done;
 }
 

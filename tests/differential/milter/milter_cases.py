@@ -130,6 +130,7 @@ case('rset after mail', ENVELOPE + 'RSET\n' + NEXT + CONTENT + 'QUIT\n', 'M14')
 case('rset after data', ENVELOPE + CONTENT + 'RSET\nRSET\n' + NEXT + 'QUIT\n', 'M14')
 case('rset at once', 'RSET\nEHLO client.example.net\nRSET\nQUIT\n', 'M14')
 case('second ehlo', ENVELOPE + 'EHLO again.example.net\n' + NEXT + CONTENT + 'QUIT\n', 'M14')
+case('second ehlo of a message that was accepted', ENVELOPE + 'EHLO again.example.net\n' + NEXT + CONTENT + 'QUIT\n', 'M14 M32', m0=['MAIL -> accept'])
 case('second ehlo at once', 'EHLO client.example.net\nEHLO again.example.net\n' + NEXT + CONTENT + 'QUIT\n', 'M14')
 case('helo, then ehlo', 'HELO client.example.net\nEHLO again.example.net\n' + NEXT + CONTENT + 'QUIT\n', 'M14')
 case('helo, not ehlo', ENVELOPE.replace('EHLO', 'HELO') + CONTENT + 'QUIT\n', 'M14')
@@ -160,6 +161,10 @@ case('bdat in two', ENVELOPE + 'BDAT 14|Subject: x\r\n\r\n\nBDAT 8 LAST|body..\r
 case('bdat with bare LF', ENVELOPE + 'BDAT 22 LAST|Subject: x\n\nbody\nbody\n\nQUIT\n', 'M16')
 case('bdat, then reset', ENVELOPE + 'BDAT 14|Subject: x\r\n\r\n\nRSET\n' + NEXT + CONTENT + 'QUIT\n', 'M16')
 case('bdat, data refused', ENVELOPE + 'BDAT 22 LAST|Subject: x\r\n\r\nbody..\r\n\nQUIT\n', 'M16', m0=['DATA -> reject'])
+case('bdat, data refused, then another', ENVELOPE + 'BDAT 22 LAST|Subject: x\r\n\r\nbody..\r\n\n' + NEXT + CONTENT + 'QUIT\n', 'M16',
+     m0=['DATA -> reply "550 5.7.9 own words"'])
+case('bdat without recipients, then another', ENVELOPE.rsplit('RCPT', 1)[0] + 'BDAT 22 LAST|Subject: x\r\n\r\nbody..\r\n\n' + NEXT + CONTENT + 'QUIT\n', 'M16')
+case('bdat without recipients, then one', ENVELOPE.rsplit('RCPT', 1)[0] + 'BDAT 14|Subject: x\r\n\r\n\nRCPT TO:<b@example.test>\nRSET\n' + NEXT + CONTENT + 'QUIT\n', 'M16')
 case('xclient', 'EHLO client.example.net\nXCLIENT ADDR=192.0.2.7 NAME=h.example.net PORT=4711\n' + MAIL, 'M12 M17')
 case('xclient, no name', 'EHLO client.example.net\nXCLIENT ADDR=192.0.2.7 NAME=[UNAVAILABLE] PORT=4711\n' + MAIL, 'M12')
 case('xclient, name for the time being unknown', 'EHLO client.example.net\nXCLIENT ADDR=192.0.2.7 NAME=[TEMPUNAVAIL]\n' + MAIL, 'M9 M12',
