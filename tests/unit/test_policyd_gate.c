@@ -681,8 +681,10 @@ static void test_closes_after_each(void **state)
 
 TASK_FN static void run_kept_dies(struct scene *s)
 {
+	int64_t start = run_now();
 	expect_pattern(s, "++-+");
 	assert_int_equal(s->server.connections, 4);
+	assert_true(run_now() - start < SECONDS(1));
 }
 
 /* A kept connection that dies on the question is replaced, and the question asked again, once. */
