@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
@@ -48,6 +49,26 @@ static void file_map_mind_bus(void)
 	pthread_mutex_unlock(&mutex);
 }
 
+/* Where is the last byte that is no NUL, of the last few pages?  Not through the map: this is a thread that takes no signals. */
+static void file_map_find_last(struct file_map *m, int fd)
+{
+	char part[1024];
+	size_t end = m->n;
+
+	for (unsigned i = 0; i < 64 && end > 0; i++) {
+		size_t n = end < sizeof part ? end : sizeof part;
+		if (pread(fd, part, n, (off_t)(end - n)) != (ssize_t)n)
+			return;
+		for (size_t at = n; at-- > 0;)
+			if (part[at]) {
+				m->last = end - n + at;
+				m->last_byte = part[at];
+				return;
+			}
+		end -= n;
+	}
+}
+
 int file_map_init(struct file_map *m, int fd, off_t size)
 {
 	if (size <= 0 || size > FILE_MAP_MAX)
@@ -62,7 +83,8 @@ int file_map_init(struct file_map *m, int fd, off_t size)
 		return r;
 	}
 	file_map_mind_bus();
-	*m = (struct file_map){ p, (size_t)size };
+	*m = (struct file_map){ .p = p, .n = (size_t)size };
+	file_map_find_last(m, fd);
 	return 0;
 }
 
@@ -87,4 +109,10 @@ int file_map_read(const struct file_map *m, uint64_t offset, void *to, size_t n)
 	atomic_signal_fence(memory_order_seq_cst);
 	file_map_way_out = NULL;
 	return 0;
+}
+
+bool file_map_whole(const struct file_map *m)
+{
+	char now;
+	return m->last_byte && file_map_read(m, m->last, &now, 1) == 0 && now == m->last_byte;
 }

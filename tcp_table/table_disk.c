@@ -214,9 +214,15 @@ static int disk_check_run(void *arg)
 	return disk_check(job->kind, job->fd, &job->st);
 }
 
+/* What is behind the place where a file was cut reads as NULs in its map. */
+static bool disk_map_cut(const struct disk_opened *o)
+{
+	return o->map.p && !file_map_whole(&o->map);
+}
+
 static void disk_accept(struct disk_opened *o, const struct stat *st)
 {
-	if (st->st_size != o->watch.st.st_size) {
+	if (st->st_size != o->watch.st.st_size || disk_map_cut(o)) {
 		file_map_fini(&o->map);
 		o->asked = 0;
 	}
@@ -233,7 +239,7 @@ TASK_FN static int disk_stands(const struct disk_table *t, struct disk_opened *o
 		return 1;
 	if (fstat(o->fd, &job.st) < 0)
 		return -errno;
-	int r = t->kind->shared ? 1 : task_offload(disk_check_run, &job);
+	int r = t->kind->shared ? !disk_map_cut(o) : task_offload(disk_check_run, &job);
 	if (r >= 0)
 		disk_accept(o, &job.st);
 	return r;
@@ -333,45 +339,29 @@ static void disk_key_init(struct disk_key *k, struct bytes key)
 	k->ended = bytes_make(p, key.n + 1);
 }
 
-struct disk_answer {
-	int r;                          /* as find() */
-	bool doubtful;                  /* it may be so because the file was cut: what is behind the cut, on its page, reads as NULs */
-};
-
-/* Values are C strings in Postfix: cuts VALUE at its first NUL, which should be its last byte if NUL and nowhere else. */
-static bool disk_value_doubtful(struct buf *value, size_t from, bool nul)
-{
-	size_t all = value->n - from, n = all ? strnlen(value->p + from, all) : 0;
-	value->n = from + n;
-	return n + nul != all;
-}
-
-TASK_FN static struct disk_answer disk_find_form(const struct disk_table *t, const struct disk_opened *o, const struct disk_key *key, bool nul, struct buf *ret)
+/* Keys have a NUL behind them when postmap made the file, and none when others did: which of the two is learnt from the first that is found.  Values
+ * are C strings in Postfix. */
+TASK_FN static int disk_find_both(const struct disk_table *t, struct disk_opened *o, struct bytes key, struct buf *ret)
 {
 	size_t before = ret->n;
-	int r = disk_find(t, o, bytes_first(key->ended, key->ended.n - !nul), ret);
-	return (struct disk_answer){ r, r != 1 || disk_value_doubtful(ret, before, nul) };
-}
-
-/* Keys have a NUL behind them when postmap made the file, and none when others did: which of the two is learnt from the first that is found. */
-TASK_FN static struct disk_answer disk_find_both(const struct disk_table *t, struct disk_opened *o, struct bytes key, struct buf *ret)
-{
-	struct disk_answer a = { 0, true };
 	struct disk_key k;
+	int r = 0;
 
 	disk_key_init(&k, key);
 	if (o->with_nul) {
-		a = disk_find_form(t, o, &k, true, ret);
-		if (a.r == 1)
+		r = disk_find(t, o, k.ended, ret);
+		if (r == 1)
 			o->without_nul = false;
 	}
-	if (a.r == 0 && o->without_nul) {
-		a = disk_find_form(t, o, &k, false, ret);
-		if (a.r == 1)
+	if (r == 0 && o->without_nul) {
+		r = disk_find(t, o, bytes_first(k.ended, key.n), ret);
+		if (r == 1)
 			o->with_nul = false;
 	}
 	buf_fini(&k.large);
-	return a;
+	if (r == 1 && ret->n > before)
+		ret->n = before + strnlen(ret->p + before, ret->n - before);
+	return r;
 }
 
 /* O is the table's file and in the state STATE, as far as that is known, and matters. */
@@ -380,12 +370,19 @@ static bool disk_current(const struct disk_table *t, const struct disk_opened *o
 	return t->now == o && (o->states == state || t->kind->shared);
 }
 
+/* Nothing has happened to the file, as far as an answer may be wrong because of it: a look of this turn of the loop is enough, but it must not have been
+ * cut since. */
+static bool disk_quiet(struct disk_opened *o)
+{
+	return disk_map_cut(o) ? file_watch_quiet(&o->watch) : file_watch_trusted(&o->watch, run_turn());
+}
+
 /* Of an answer of O, which was in the state STATE when it was asked: 1: it stands; 0: the file is to be asked anew; -errno: it cannot tell. */
-TASK_FN static int disk_answer_stands(struct disk_table *t, struct disk_opened *o, unsigned state, bool doubtful)
+TASK_FN static int disk_answer_stands(struct disk_table *t, struct disk_opened *o, unsigned state)
 {
 	if (!disk_current(t, o, state))
 		return 0;
-	if (doubtful ? file_watch_quiet(&o->watch) : file_watch_trusted(&o->watch, run_turn()))
+	if (disk_quiet(o))
 		return 1;
 	int r = disk_look(t, o);
 	return r == 1 && !disk_current(t, o, state) ? 0 : r;
@@ -397,10 +394,10 @@ TASK_FN static int disk_ask_once(struct disk_table *t, struct disk_opened *o, st
 	size_t before = ret->n;
 	unsigned state = o->states;
 
-	struct disk_answer a = disk_find_both(t, o, key, ret);
-	int stands = disk_answer_stands(t, o, state, a.doubtful);
+	int r = disk_find_both(t, o, key, ret);
+	int stands = disk_answer_stands(t, o, state);
 	if (stands == 1)
-		return a.r;
+		return r;
 	ret->n = before;
 	return stands < 0 ? stands : -ESTALE;
 }

@@ -43,6 +43,32 @@ static void test_read(void **state)
 	close(fd);
 }
 
+/* Whatever is cut off but NULs is noticed. */
+static void test_whole(void **state)
+{
+	(void)state;
+	static const char nuls[100];
+	struct file_map m = { 0 };
+	int fd = file_of('x');
+	assert_false(file_map_whole(&m));
+	assert_int_equal(pwrite(fd, nuls, sizeof nuls, SIZE), sizeof nuls);
+	assert_int_equal(file_map_init(&m, fd, SIZE + sizeof nuls), 0);
+	assert_true(file_map_whole(&m));
+	assert_int_equal(ftruncate(fd, SIZE), 0);
+	assert_true(file_map_whole(&m));
+	assert_int_equal(ftruncate(fd, SIZE - 1), 0);
+	assert_false(file_map_whole(&m));
+	assert_int_equal(ftruncate(fd, 5000), 0);
+	assert_false(file_map_whole(&m));
+	file_map_fini(&m);
+	/* It is not looked for everywhere. */
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	assert_int_equal(file_map_init(&m, fd, 1 << 20), 0);
+	assert_false(file_map_whole(&m));
+	file_map_fini(&m);
+	close(fd);
+}
+
 /* As often as somebody reads: the signal is not blocked after the first. */
 static void test_cut(void **state)
 {
@@ -96,7 +122,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		/* First, where nobody has minded the signal yet. */
-		cmocka_unit_test(test_not_ours), cmocka_unit_test(test_read), cmocka_unit_test(test_cut), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_not_ours), cmocka_unit_test(test_read), cmocka_unit_test(test_cut), cmocka_unit_test(test_whole), cmocka_unit_test(test_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -306,6 +306,49 @@ static void test_truncated(void **state)
 		}
 }
 
+struct cut {
+	struct table *t;
+	const char *path, *key, *want;
+	off_t size;
+	int r;
+};
+
+/* Within one turn of the loop, for which one look at the file is enough, it is cut between two questions. */
+TASK_FN static void cut_main(void *arg)
+{
+	struct cut *cut = arg;
+	struct buf value = { 0 }, err = { 0 };
+	assert_int_equal(table_get(cut->t, bytes_of(cut->key), &value, &err), 1);
+	assert_int_equal(truncate(cut->path, cut->size), 0);
+	buf_clear(&value);
+	cut->r = table_get(cut->t, bytes_of(cut->key), &value, &err);
+	assert_true(cut->r == 1 ? strcmp(buf_str(&value), cut->want) == 0 : cut->r < 0);
+	buf_fini(&value);
+	buf_fini(&err);
+}
+
+static void test_cut_in_turn(void **state)
+{
+	(void)state;
+	struct stat st;
+	unsigned unknown = 0, all = 0;
+	for (int type = 0; type < 2; type++)
+		for (int part = 0; part < 12; part++, all++) {
+			disk_make(type, true, entries, COUNT_OF(entries));
+			struct cut cut = { .t = open_file(types[type]), .path = disk_path(type), .key = "joe@example.org", .want = "joe" };
+			warm(cut.t, cut.key);
+			assert_int_equal(stat(cut.path, &st), 0);
+			/* All that is cut off was on the last page. */
+			off_t page = (st.st_size - 1) / 4096 * 4096;
+			cut.size = page + (st.st_size - page) * part / 12 + 1;
+			in_task(cut_main, &cut);
+			print_message("[ case     ] %s cut at %d of %d: %d\n", types[type], (int)cut.size, (int)st.st_size, cut.r);
+			unknown += cut.r < 0;
+			table_close(&cut.t);
+		}
+	assert_true(unknown > all / 2);
+}
+
 /* Nobody should write over a cdb file; who does is noticed, with a map and without. */
 static void test_overwritten_cdb(void **state)
 {
@@ -410,7 +453,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_answers), TEST(test_empty), TEST(test_many), TEST(test_long_values),
 		TEST(test_cannot_open), TEST(test_peculiar_lmdb), TEST(test_older_than_source),
-		TEST(test_replaced), TEST(test_removed_or_replaced_by_rubbish), TEST(test_truncated), TEST(test_overwritten_cdb),
+		TEST(test_replaced), TEST(test_removed_or_replaced_by_rubbish), TEST(test_truncated), TEST(test_cut_in_turn), TEST(test_overwritten_cdb),
 		TEST(test_lmdb_writer), TEST(test_lmdb_race),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
