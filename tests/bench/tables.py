@@ -3,18 +3,19 @@
 
 Both read the same keys from a pipe and the same files, made by postmap inside the root that peers/fetch.sh has unpacked. Each is run
 with few keys and with many: the difference is what lookups take, the rest is starting and loading. The answers must be equal.
-Environment: RIG_PREFIX (build/bench), GATEPOST. Needs root, for chroot.
+Environment: ROUNDS (1): so often, in turn; the medians are printed. KINDS: a list with commas. RIG_PREFIX (build/bench), GATEPOST. Needs root, for chroot.
 """
-import os, random, subprocess, sys, time
+import os, random, statistics, subprocess, sys, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ROOT = os.environ.get('RIG_PREFIX', TOP + '/build/bench') + '/postfix'
 GATEPOST = os.environ.get('GATEPOST', TOP + '/build/release/gatepost')
+ROUNDS = int(os.environ.get('ROUNDS', 1))
 LINES = int(sys.argv[1]) if len(sys.argv) > 1 else 1000000
 
 # What to look up, few and many, for gatepost and for Postfix, whose walk through a million rules takes long.
-KINDS = {'hash': (100, 40000, 40000), 'btree': (100, 40000, 40000), 'cdb': (100, 40000, 40000), 'lmdb': (100, 40000, 40000),
-         'texthash': (100, 40000, 40000), 'cidr': (10, 40000, 110), 'pcre': (2, 22, 22)}
+KINDS = {'hash': (100, 200000, 200000), 'btree': (100, 200000, 200000), 'cdb': (100, 200000, 200000), 'lmdb': (100, 200000, 200000),
+         'texthash': (100, 1000000, 1000000), 'cidr': (10, 1000000, 110), 'pcre': (2, 1000000, 22)}
 
 def user(n):
     return f'user{n}@dom{n % 5000}.example.org'
@@ -36,27 +37,45 @@ def make(kind):
     if kind in ('hash', 'btree', 'cdb', 'lmdb'):
         subprocess.run(['chroot', ROOT, 'postmap', f'{kind}:/bench/{kind}'], check=True)
 
+def write_keys(path, kind, count):
+    """The same keys each time, and those for few are the first of those for many. This process stays small: what it starts is charged for its size."""
+    draw = random.Random(1)
+    with open(path, 'w') as f:
+        f.writelines((net(draw.randrange(20 * LINES)) if kind == 'cidr' else user(draw.randrange(LINES * 5 // 4))) + '\n' for _ in range(count))
+
 def run(command, keys):
-    """seconds, KiB at the worst, what it said"""
-    with open(f'{ROOT}/bench/keys', 'w') as f:
-        f.writelines(k + '\n' for k in keys)
+    """seconds, of them of the processor, KiB at the worst"""
     start = time.monotonic()
-    with open(f'{ROOT}/bench/keys') as f, open(f'{ROOT}/bench/out', 'w') as out:
+    with open(keys) as f, open(f'{ROOT}/bench/out', 'w') as out:
         p = subprocess.Popen(command, stdin=f, stdout=out, stderr=subprocess.DEVNULL)
         _, _, usage = os.wait4(p.pid, 0)
-    seconds = time.monotonic() - start
-    with open(f'{ROOT}/bench/out') as f:
-        return seconds, usage.ru_maxrss, f.read()
+    return time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
 
-def measure(kind, command, few, many):
-    draw = random.Random(1)
-    keys = [net(draw.randrange(20 * LINES)) if kind == 'cidr' else user(draw.randrange(LINES * 5 // 4)) for _ in range(many)]
-    run(command, keys[:few])            # what is on the disk comes into memory
-    t0, _, _ = run(command, keys[:few])
-    t1, peak, said = run(command, keys)
-    # Next to a long start the lookups may take no time that could be told.
-    rate = (many - few) / (t1 - t0) if t1 - t0 > t0 / 10 else float('nan')
-    return rate, t0, peak / 1024, said.splitlines()
+class Side:
+    """One of the two, asked about one table."""
+
+    def __init__(self, name, command, kind, few, many):
+        self.command, self.few, self.many, self.figures = command, few, many, []
+        self.files = [f'{ROOT}/bench/{name}.{n}' for n in ('few', 'many')]
+        for path, n in zip(self.files, (few, many)):
+            write_keys(path, kind, n)
+        run(command, self.files[1])     # what is on the disk comes into memory
+        self.answers = f'{ROOT}/bench/{name}.answers'
+        os.rename(f'{ROOT}/bench/out', self.answers)
+
+    def measure(self):
+        (t0, c0, _), (t1, c1, peak) = (run(self.command, path) for path in self.files)
+        # Next to a long start the lookups may take no time that could be told.
+        n = self.many - self.few if t1 - t0 > t0 / 10 else float('nan')
+        self.figures.append((n / (t1 - t0), (c1 - c0) * 1e6 / n, t0, peak / 1024))
+
+    def medians(self):
+        return [statistics.median(column) for column in zip(*self.figures)]
+
+def agree(sides):
+    """As far as both have asked."""
+    with open(sides[0].answers) as one, open(sides[1].answers) as other:
+        return all(a == b for a, b in zip(one, other)) and os.stat(sides[1].answers).st_size > 0
 
 def main():
     os.makedirs(ROOT + '/bench', exist_ok=True)
@@ -65,14 +84,20 @@ def main():
     with open(ROOT + '/etc/postfix/dynamicmaps.cf', 'w') as f:
         f.write('pcre postfix-pcre.so dict_pcre_open\nlmdb postfix-lmdb.so dict_lmdb_open mkmap_lmdb_open\n'
                 'cdb postfix-cdb.so dict_cdb_open mkmap_cdb_open\n')
-    print(f'{LINES} lines | gatepost lookups/s | start s | peak MB | Postfix lookups/s | start s | peak MB\n---|---:|---:|---:|---:|---:|---:')
-    for kind, (few, many, many_postfix) in KINDS.items():
+    columns = 'lookups/s | CPU us each | start s | peak MB'
+    print(f'{LINES} lines, rounds: {ROUNDS} | gatepost {columns} | Postfix {columns}\n---{"|---:" * 8}')
+    for kind in os.environ.get('KINDS', ','.join(KINDS)).split(','):
+        few, many, many_postfix = KINDS[kind]
         make(kind)
-        own = measure(kind, [GATEPOST, 'table', 'get', f'{kind}:{ROOT}/bench/{kind}', '-'], few, many)
-        other = measure(kind, ['chroot', ROOT, 'postmap', '-q', '-', f'{kind}:/bench/{kind}'], few, many_postfix)
-        if own[3][:len(other[3])] != other[3]:
+        sides = [Side('gatepost', [GATEPOST, 'table', 'get', f'{kind}:{ROOT}/bench/{kind}', '-'], kind, few, many),
+                 Side('postfix', ['chroot', ROOT, 'postmap', '-q', '-', f'{kind}:/bench/{kind}'], kind, few, many_postfix)]
+        if not agree(sides):
             sys.exit(f'tables.py: {kind}: the answers differ')
-        print(kind, *(f'{v:.{d}f}' for v, d in zip(own[:3] + other[:3], (0, 2, 0) * 2)), sep=' | ', flush=True)
+        for _ in range(ROUNDS):
+            for side in sides:
+                side.measure()
+        figures = sides[0].medians() + sides[1].medians()
+        print(kind, *(f'{v:.{d}f}' for v, d in zip(figures, (0, 2, 2, 0) * 2)), sep=' | ', flush=True)
 
 if __name__ == '__main__':
     main()
