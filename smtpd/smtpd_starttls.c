@@ -19,7 +19,6 @@ static void starttls_forget(struct smtpd_session *s)
 	mem_free(s->helo);
 	s->view.helo = s->helo = NULL;
 	s->view.protocol = s->config->lmtp ? GATE_LMTP : GATE_SMTP;
-	s->view.esmtp = false;
 }
 
 int smtpd_starttls(struct smtpd_session *s, struct bytes arg)

@@ -39,7 +39,7 @@ struct gate_session {
 	const char *client_ptr;         /* reverse name, not verified, or "unknown" */
 	enum gate_resolve client_resolve;
 	enum gate_protocol protocol;
-	bool esmtp;                     /* EHLO has been answered before, which HELO does not take back: what Postfix calls the protocol */
+	bool esmtp;                     /* EHLO has been answered before, which neither HELO nor STARTTLS takes back: what Postfix calls the protocol */
 	const char *helo;               /* NULL before EHLO/HELO; as typed while they are decided upon, afterwards '?' for what has a meaning in fields */
 	const struct tls_info *tls;     /* NULL in clear */
 	const char *auth_mechanism;     /* NULL: not authenticated; so are the next two then */

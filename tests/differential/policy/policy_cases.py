@@ -84,6 +84,8 @@ case('xclient, SMTP', XCLIENT + 'NAME=h.example.net PROTO=SMTP HELO=old.example\
 case('xclient ipv6', 'EHLO x.example\nXCLIENT ADDR=IPV6:2001:db8::7 NAME=[UNAVAILABLE]\n' + ALL)
 case('xclient login', XCLIENT + 'LOGIN=alice\n' + ALL)
 case('xclient login in xtext', XCLIENT + 'LOGIN=al+2Bice@example.org\n' + ALL)
+case('xclient login, AUTH= of a sender', XCLIENT + 'LOGIN=alice\nEHLO y.example\nMAIL FROM:<a@example.net> AUTH=boss+2Bx@example.org\n' + RCPT + CONTENT, 'sasl', shows='P10')
+case('xclient login, AUTH= of nobody', XCLIENT + 'LOGIN=alice\nEHLO y.example\nMAIL FROM:<a@example.net> AUTH=<>\n' + RCPT + CONTENT, 'sasl', shows='P10')
 case('xclient twice', XCLIENT + 'NAME=one.example LOGIN=alice\nXCLIENT ADDR=192.0.2.8\n' + ALL)
 case('xclient, then another ehlo', XCLIENT + 'HELO=h2.example\nEHLO h3.example\n' + MAIL + RCPT + CONTENT)
 

@@ -4,7 +4,7 @@ import os
 import re
 from collections import namedtuple
 
-from gp.actors import Hop, Policy
+from gp.actors import Actor, Gone, Hop, Policy
 from gp.postfix import Postfix
 from gp.server import Gatepost, free_port, wait_for
 from gp.smtp import Smtp
@@ -32,6 +32,8 @@ SETUPS = {
                    'check_policy_service {{ {p}, policy_context=recipient }}\n',
                    {'rcpt': OURS.replace('policy "p"', 'policy "sender"; policy "recipient"')}),
 }
+# where AUTH is offered: only then does Postfix take MAIL's AUTH=
+SETUPS['sasl'] = Setup(SETUPS['all'].main + 'smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = unix:{auth}\n', SETUPS['all'].blocks)
 MAIN = '''inet_protocols = all
 smtpd_soft_error_limit = 100
 smtpd_error_sleep_time = 0
@@ -52,6 +54,16 @@ listener mx { address = {"127.0.0.1:%(port)d"} script = "mx.sieve" xclient = {"1
 '''
 # What a policy server's answer may make gatepost say.
 ALLOWED = ['event=policy', 'event=gate', 'event=script', 'event=added_recipient']
+
+
+class Auth(Actor):
+    """What Dovecot says to a client of its auth socket; nobody logs in."""
+
+    def handle(self, c):
+        c.sendall(b'VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t1\nCOOKIE\t00000000000000000000000000000000\nDONE\n')
+        while c.recv(65536):
+            pass
+        raise Gone
 
 
 class Side:
@@ -93,7 +105,9 @@ class Side:
 
 class PostfixSide(Side):
     def start(self, setup):
-        self.server = Postfix(self.folder, MAIN.format(hop=self.hop.endpoint[5:]) + SETUPS[setup].main.format(p=self.policy.endpoint))
+        auth = Auth('auth', self.folder)
+        os.chmod(auth.endpoint[5:], 0o777)
+        self.server = Postfix(self.folder, MAIN.format(hop=self.hop.endpoint[5:]) + SETUPS[setup].main.format(p=self.policy.endpoint, auth=auth.endpoint[5:]))
         self.server.__enter__()
         return self.server.port, self.server.__exit__
 

@@ -20,7 +20,7 @@ CLIENTS = {
     'signed by itself': ('/CN=alone', None),
     'none': None,
 }
-COMPARED = ('ccert_subject', 'ccert_issuer', 'ccert_fingerprint', 'ccert_pubkey_fingerprint', 'encryption_protocol', 'encryption_cipher',
+COMPARED = ('protocol_state', 'ccert_subject', 'ccert_issuer', 'ccert_fingerprint', 'ccert_pubkey_fingerprint', 'encryption_protocol', 'encryption_cipher',
             'encryption_keysize', 'protocol_name', 'helo_name')
 
 
@@ -75,9 +75,11 @@ tls { certificate = "%s/server.pem" key = "%s/server.key" client_ca = "%s/ca.pem
 policy p { socket = "%s" }
 listener mx { address = {"127.0.0.1:%d"} script = "mx.sieve" tls = offer }
 ''' % (folders['gp'], keys, keys, keys, asked['gp'].endpoint, port),
-        'mx.sieve': 'require ["vnd.gatepost.mta"];\nstage "mail" { policy "p"; }\n'}, allowed=['policy'])
+        'mx.sieve': 'require ["vnd.gatepost.mta"];\n' + ''.join('stage "%s" { policy "p"; }\n' % s for s in ('connect', 'ehlo', 'mail'))}, allowed=['policy'])
     main = '''smtpd_delay_reject = no
-smtpd_sender_restrictions = check_policy_service %s
+smtpd_client_restrictions = check_policy_service %s
+smtpd_helo_restrictions = $smtpd_client_restrictions
+smtpd_sender_restrictions = $smtpd_client_restrictions
 smtpd_tls_security_level = may
 smtpd_tls_cert_file = %s/server.pem
 smtpd_tls_key_file = %s/server.key
@@ -106,7 +108,11 @@ def ask(port, policy, keys, name, versions):
         c.cmd('EHLO client.example.net', 250)
         c.cmd('MAIL FROM:<a@example.net>', 250)
         c.cmd('QUIT', 221)
-    request = next(e for e in policy.events if e.startswith('MAIL '))
+    with policy.changed:
+        return [attributes(e) for e in policy.events if e != 'EOF']
+
+
+def attributes(request):
     words = dict(w.split('=', 1) for w in request.split(' ')[1:] if '=' in w)
     return {k: words[k] for k in COMPARED}
 
@@ -117,5 +123,6 @@ def ask(port, policy, keys, name, versions):
 def test_equal(sides, keys, name, version):
     theirs, ours = (ask(port, policy, keys, name, getattr(ssl.TLSVersion, version)) for port, policy in sides)
     assert ours == theirs
-    assert bool(ours['ccert_fingerprint']) == (name != 'none')
-    assert bool(ours['ccert_issuer']) == bool(CLIENTS[name] and CLIENTS[name][1] == 'ca')
+    assert [r['protocol_state'] for r in ours] == ['CONNECT', 'EHLO', 'EHLO', 'MAIL']
+    assert bool(ours[-1]['ccert_fingerprint']) == (name != 'none')
+    assert bool(ours[-1]['ccert_issuer']) == bool(CLIENTS[name] and CLIENTS[name][1] == 'ca')
