@@ -1,6 +1,7 @@
 """Real policy servers: postgrey, policyd-spf (behind a socket, and run by gatepost), policyd-weight, postfwd."""
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from gp.actors import Hop
 from gp.fixtures import Fixture, alive
 from gp.postfix import Postfix
-from gp.server import BINARY, Gatepost, free_port, wait_for
+from gp.server import BINARY, PATIENCE, Gatepost, free_port, wait_for
 from gp.smtp import Smtp
 
 CONF = '''hostname = "mx.example.test"
@@ -72,6 +73,33 @@ def test_postgrey(folder, kind):
                     break
             assert time.monotonic() < end
         assert asker.hop.messages[1].startswith(b'X-Greylist: delayed ') and b'\r\nReceived: ' in asker.hop.messages[1]
+
+
+# shows: P4
+def test_postgrey_is_restarted(folder):
+    """While clients come and go: none of them notices.  (It starts in half a second, but not on a machine that has other things to do.)"""
+    with Fixture('postgrey', folder, 'unix') as postgrey, Asker(folder, postgrey.endpoint, 'retry_delay = 5s') as asker:
+        codes, over = [], threading.Event()
+
+        def client(name):
+            while not over.is_set():
+                with asker.client('192.0.2.10') as c:
+                    c.cmd('MAIL FROM:<%s@example.net>' % name, 250)
+                    for _ in range(5):
+                        c.send('RCPT TO:<b@example.test>\r\n')
+                        codes.append(c.reply()[0])
+
+        clients = [threading.Thread(target=client, args=(name,)) for name in 'abc']
+        for c in clients:
+            c.start()
+        wait_for(lambda: len(codes) > 30, 'answers')
+        postgrey.restart()
+        before = len(codes)
+        wait_for(lambda: len(codes) > before + 30, 'answers')
+        over.set()
+        for c in clients:
+            c.join(PATIENCE)
+        assert set(codes) == {250}
 
 
 def test_policyd_spf(folder):

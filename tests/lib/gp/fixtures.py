@@ -50,6 +50,11 @@ class Fixture:
         os.killpg(pid, signal.SIGKILL)
         wait_for(lambda: not alive(pid), 'the end of ' + name)
 
+    def restart(self):
+        """As `systemctl restart`; an inet one comes back elsewhere."""
+        self.__exit__()
+        self.__enter__()
+
     def __exit__(self, *_):
         names = [n[:-4] for n in os.listdir(self.folder) if n.endswith('.log') and os.path.exists('%s/%s.pid' % (self.folder, n[:-4]))]
         dead = [n for n in names if n not in self.killed and not alive(self.pid(n))]
