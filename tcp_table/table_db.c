@@ -13,6 +13,7 @@
  * lookup is done at once.  Else, before it would have to wait, it is begun again in the thread pool.  A file that is asked for often is read through
  * a memory map (file_map.h).
  */
+#include "tcp_table/db_page.h"
 #include "tcp_table/file_lock.h"
 #include "tcp_table/file_map.h"
 #include "tcp_table/file_watch.h"
@@ -38,6 +39,10 @@ enum { DB_LOCK_TRIES = 500, DB_LOCK_PAUSE_MS = 10 };
 enum { DB_TRIES = 20 };
 /* A map pays after so many lookups. */
 enum { DB_MAP_AFTER = 64 };
+/* So long a damaged file that nobody has touched since is not opened again: Berkeley DB leaks what it has read of one. */
+enum { DB_BAD_SECONDS = 10 };
+/* What is read of a file before the size of its pages is known. */
+enum { DB_META = 512 };
 
 /* A file that is no larger Berkeley DB keeps in memory, once it has been read; of others 256 KiB. */
 enum { DB_KEEP_MAX = 4 << 20, DB_KEEP_MIN = 256 << 10 };
@@ -59,6 +64,8 @@ struct db_table {
 	unsigned asked;                 /* lookups, up to DB_MAP_AFTER */
 	_Atomic int lost;               /* why what stands under the name now is of no use, and the old entries are kept: -errno; 0: they are not */
 	int told;                       /* LOST as it was complained of */
+	struct stat bad;                /* of a file that is damaged, */
+	time_t bad_until;               /* and until when it is left alone; 0: there is none */
 };
 
 /* How Berkeley DB may read pages for the lookup of this thread. */
@@ -68,6 +75,7 @@ struct db_reading {
 	bool looked;                    /* the file was seen to be as it was */
 };
 static _Thread_local struct db_reading *db_reading;
+static _Thread_local bool db_damaged;   /* this thread has just read a page that is none */
 
 /* Berkeley DB would write to stderr. */
 static void db_no_message(const DB_ENV *env, const char *prefix, const char *msg)
@@ -92,6 +100,8 @@ static void db_why(const struct db_table *t, int r, struct buf *err)
 		buf_printf(err, "%s: somebody keeps writing to it", t->path);
 	else if (r == -EIO)
 		buf_printf(err, "%s: the file is damaged", t->path);
+	else if (r == -EINVAL)
+		buf_printf(err, "%s: it is no %s file of Berkeley DB", t->path, t->type == DB_HASH ? "hash" : "btree");
 	else
 		buf_printf(err, "%s: %s", t->path, strerror_r(-r, why, sizeof why));
 }
@@ -107,23 +117,39 @@ static ssize_t db_pread_now(const struct db_reading *r, int fd, void *to, size_t
 	return preadv2(fd, &v, 1, offset, RWF_NOWAIT);
 }
 
+/* What Berkeley DB is not to see: a page that is damaged, or half of one.  Of what is not in memory half is only the beginning. */
+static bool db_unsound(const void *page, ssize_t got, size_t n, off_t offset)
+{
+	if (got <= 0 || (got < (ssize_t)n && db_reading && db_reading->at_once))
+		return false;
+	return got < (ssize_t)n || !db_page_sound(bytes_make(page, n), (uint64_t)offset);
+}
+
 /* Berkeley DB's ways to read a page: this, and when it fails a seek and a read, which would take what is not there for an empty page. */
 static ssize_t db_pread(int fd, void *to, size_t n, off_t offset)
 {
 	struct db_reading *r = db_reading;
-	if (!r)
-		return pread(fd, to, n, offset);
-	ssize_t got = db_pread_now(r, fd, to, n, offset);
-	if (got == (ssize_t)n && !file_watch_same(&r->table->watch)) {
+	ssize_t got = r ? db_pread_now(r, fd, to, n, offset) : pread(fd, to, n, offset);
+	if (r && got == (ssize_t)n && !file_watch_same(&r->table->watch)) {
 		errno = DB_STALE;
 		return -1;
 	}
-	r->looked = true;
+	if (r)
+		r->looked = true;
+	if (db_unsound(to, got, n, offset)) {
+		db_damaged = true;
+		errno = EIO;
+		return -1;
+	}
 	return got;
 }
 
 static int db_seek(int fd, off_t offset, int whence)
 {
+	if (db_damaged) {
+		db_damaged = false;
+		return EIO;
+	}
 	if (db_reading)
 		return db_reading->at_once ? DB_WOULD_WAIT : DB_STALE;
 	return lseek(fd, offset, whence) < 0 ? errno : 0;
@@ -164,17 +190,41 @@ static void db_shut(struct db_table *t)
 	t->fd = -1;
 }
 
-/* Is all of the file there?  Berkeley DB itself takes a bucket behind the end of the file for an empty one, and so says "not found".  Its first page begins
- * with the log's position (8 bytes), page number, magic, version, page size, 8 bytes of flags and free list, and the number of the last page, in the
- * byte order of the machine that made it. */
-static bool db_whole(int fd, off_t size)
+/* Is it a file of Berkeley DB, and all of it there?  The library itself takes a bucket behind the end of the file for an empty one, and so says "not found"; and it
+ * reads the first page in another way than others.  That begins with the log's position (8 bytes), page number, magic, version, page size, 8 bytes of
+ * flags and free list, and the number of the last page, in the byte order of the machine that made it. */
+static int db_whole(int fd, off_t size)
 {
-	uint32_t meta[9];
-	if (pread(fd, meta, sizeof meta, 0) != (ssize_t)sizeof meta)
-		return false;
+	uint32_t meta[DB_META / 4] = { 0 };
+	ssize_t got = pread(fd, meta, sizeof meta, 0);
+	if (got < 0)
+		return -errno;
 	bool native = meta[3] == DB_HASHMAGIC || meta[3] == DB_BTREEMAGIC;
+	if (!native && meta[3] != __builtin_bswap32(DB_HASHMAGIC) && meta[3] != __builtin_bswap32(DB_BTREEMAGIC))
+		return -EINVAL;
+	if (got < DB_META || !db_page_sound(bytes_make(meta, sizeof meta), 0))
+		return -EIO;
 	uint32_t page = native ? meta[5] : __builtin_bswap32(meta[5]), last = native ? meta[8] : __builtin_bswap32(meta[8]);
-	return size >= ((off_t)last + 1) * page;
+	return size >= ((off_t)last + 1) * page ? 0 : -EIO;
+}
+
+static time_t db_now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec;
+}
+
+static void db_leave_alone(struct db_table *t, const struct stat *st)
+{
+	t->bad = *st;
+	t->bad_until = db_now() + DB_BAD_SECONDS;
+}
+
+static bool db_left_alone(const struct db_table *t, const struct stat *st)
+{
+	return t->bad_until && db_now() < t->bad_until && st->st_dev == t->bad.st_dev && st->st_ino == t->bad.st_ino && st->st_size == t->bad.st_size &&
+	       st->st_mtim.tv_sec == t->bad.st_mtim.tv_sec && st->st_mtim.tv_nsec == t->bad.st_mtim.tv_nsec;
 }
 
 /* Has DB opened the file that ST is of? */
@@ -190,7 +240,10 @@ static bool db_is(DB *db, const struct stat *st)
 static int db_open_handle(const struct db_table *t, int fd, const struct stat *st, DB **ret)
 {
 	DB *db;
-	int r = db_create(&db, NULL, 0);
+	int r = db_left_alone(t, st) ? -EIO : db_whole(fd, st->st_size);
+	if (r < 0)
+		return r;
+	r = db_create(&db, NULL, 0);
 	if (r != 0)
 		return db_errno(r);
 	db->set_errcall(db, db_no_message);
@@ -199,9 +252,9 @@ static int db_open_handle(const struct db_table *t, int fd, const struct stat *s
 	r = db->open(db, NULL, t->path, NULL, t->type, DB_RDONLY | DB_NOMMAP, 0);
 	if (r == 0 && !db_is(db, st))
 		r = DB_STALE;
-	if (r != 0 || !db_whole(fd, st->st_size)) {
+	if (r != 0) {
 		db->close(db, DB_NOSYNC);
-		return r ? db_errno(r) : -EIO;
+		return db_errno(r);
 	}
 	*ret = db;
 	return 0;
@@ -219,6 +272,8 @@ static int db_reopen_once(struct db_table *t)
 		r = -errno;
 	if (r == 0)
 		r = db_open_handle(t, fd, &st, &db);
+	if (r == -EIO && !db_left_alone(t, &st))
+		db_leave_alone(t, &st);
 	if (r < 0) {
 		close(fd);
 		return r;
@@ -277,7 +332,7 @@ static int db_get_one(struct db_table *t, struct bytes key, bool nul, struct buf
 		return 0;
 	if (r != 0)
 		return db_errno(r);
-	buf_add(ret, bytes_make(value.data, strnlen(value.data, value.size)));
+	buf_add(ret, bytes_make(value.data, value.size ? strnlen(value.data, value.size) : 0));
 	return 1;
 }
 
@@ -352,6 +407,8 @@ static int db_get_once(struct db_table *t, struct bytes key, struct buf *ret)
 	if (r < 0 && !file_watch_same(&t->watch))
 		r = -DB_STALE;
 	file_unlock(t->fd);
+	if (r == -EIO)
+		db_leave_alone(t, &t->watch.st);
 	if (r < 0 && r != -DB_STALE)
 		db_shut(t); /* it may be better when it is opened anew */
 	return r;

@@ -64,9 +64,13 @@ static void test_cannot_open(void **state)
 	expect_open("hash:/nowhere/aliases", -ENOENT, "cannot open /nowhere/aliases.db: No such file");
 	snprintf(map, sizeof map, "hash:%s", file_path());
 	file_write(db_path(), "this is no database, only some text\n", 60);
-	expect_open(map, -EINVAL, ".db: ");
+	expect_open(map, -EINVAL, ".db: it is no hash file of Berkeley DB");
+	file_write(db_path(), "", 60);
+	expect_open(map, -EINVAL, ".db: it is no hash file");
 	db_make(db_path(), DB_BTREE, true, entries, COUNT_OF(entries));
-	expect_open(map, -EINVAL, ".db: ");
+	expect_open(map, -EINVAL, ".db: it is no hash file");
+	assert_int_equal(truncate(db_path(), 300), 0);
+	expect_open(map, -EIO, ".db: the file is damaged");
 }
 
 static void test_older_than_source(void **state)
@@ -163,6 +167,88 @@ static void test_truncated(void **state)
 			expect(t, "jane", "jane");
 			table_close(&t);
 		}
+}
+
+/* ---- damage ---- */
+
+static uint16_t u16_at(const unsigned char *page, size_t at)
+{
+	uint16_t v;
+	memcpy(&v, page + at, sizeof v);
+	return v;
+}
+
+static void put_u16(unsigned char *page, size_t at, unsigned v)
+{
+	const uint16_t n = (uint16_t)v;
+	memcpy(page + at, &n, sizeof n);
+}
+
+/* What Berkeley DB would follow to anywhere: KIND says what is wrong with the page. */
+static void page_damage(unsigned char *page, unsigned kind)
+{
+	unsigned middle = u16_at(page, 20) / 2;
+	bool tree = page[25] == 3 || page[25] == 5;
+
+	if (kind == 0)
+		put_u16(page, 26 + 2 * middle, 0xfff0);
+	else if (kind == 1)
+		put_u16(page, 20, 0x7ffe);
+	else if (kind == 2)
+		page[25] = 99;
+	else if (kind == 3)
+		page[8] ^= 1;
+	else if (tree)
+		put_u16(page, u16_at(page, 26 + 2 * middle), 0xffff);
+	else
+		page[u16_at(page, 26 + 2 * middle)] = 77;
+}
+
+static void file_damage(const char *path, unsigned kind)
+{
+	unsigned char page[4096];
+	int fd = open(path, O_RDWR);
+	off_t at = sizeof page;
+
+	assert_true(fd >= 0);
+	for (; pread(fd, page, sizeof page, at) == (ssize_t)sizeof page; at += (off_t)sizeof page) {
+		if (u16_at(page, 20) == 0)
+			continue;
+		page_damage(page, kind);
+		assert_int_equal(pwrite(fd, page, sizeof page, at), sizeof page);
+	}
+	close(fd);
+	file_age(path, 60);
+}
+
+/* No page is what it should be: nothing can be told, and nothing happens. */
+static void test_damaged(void **state)
+{
+	(void)state;
+	static char keys[2000][16];
+	static struct pair many[2000];
+	for (unsigned i = 0; i < COUNT_OF(many); i++) {
+		snprintf(keys[i], sizeof keys[i], "user%u", i);
+		many[i] = (struct pair){ keys[i], keys[i] };
+	}
+	for (unsigned i = 0; i < 10; i++) {
+		db_make(db_path(), i % 2 ? DB_HASH : DB_BTREE, true, many, COUNT_OF(many));
+		file_damage(db_path(), i / 2);
+		struct table *t = open_file(i % 2 ? "hash" : "btree");
+		for (unsigned k = 0; k < COUNT_OF(many); k += 199) {
+			struct question q = { .t = t, .key = keys[k] };
+			in_task(ask_main, &q);
+			print_message("[ case     ] %u, %s -> %d %s\n", i, keys[k], q.r, buf_str(&q.err));
+			assert_int_equal(q.r, -EIO);
+			assert_non_null(strstr(buf_str(&q.err), "the file is damaged"));
+			buf_fini(&q.value);
+			buf_fini(&q.err);
+		}
+		/* Nobody has to wait for what is well again. */
+		db_make(db_path(), i % 2 ? DB_HASH : DB_BTREE, true, many, COUNT_OF(many));
+		expect(t, "user7", "user7");
+		table_close(&t);
+	}
 }
 
 /* ---- postmap's lock ---- */
@@ -330,7 +416,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_kinds), TEST(test_cannot_open), TEST(test_older_than_source), TEST(test_replaced),
-		TEST(test_removed_or_replaced_by_rubbish), TEST(test_truncated), TEST(test_locked_while_written),
+		TEST(test_removed_or_replaced_by_rubbish), TEST(test_truncated), TEST(test_damaged), TEST(test_locked_while_written),
 		TEST(test_not_in_memory), TEST(test_race),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
