@@ -306,7 +306,7 @@ static bool chain_hung_up(const struct chain_question *q)
 }
 
 /* The first verdict or fault in mid-content is the answer to the whole; but who hung up is shown the whole anew. */
-static void chain_keep_early(struct chain_question *q)
+TASK_FN static void chain_keep_early(struct chain_question *q)
 {
 	if (q->answer == 0 && q->call.verdict.action == GATE_CONTINUE)
 		return;
