@@ -6,8 +6,9 @@
  * A lookup takes no lock and waits for nobody.  It is done at once through a memory map (file_map.h); while there is none (the file has been asked for
  * little so far, or is too large) with pread(2), which is begun again in the thread pool when what it reads is not in the page cache.
  *
- * After each lookup the file is looked at (file_watch.h): when something has happened to it the lookup is done anew.  A file that was replaced is taken at
- * once; one that was removed, or replaced by something of no use, goes on answering.
+ * After a lookup the file is looked at (file_watch.h), but once for all of one turn of the loop: when something has happened to it the lookup is done anew.
+ * Whether it was cut is known after each lookup.  A file that was replaced is taken at once; one that was removed, or replaced by something of no use, goes on
+ * answering.
  */
 #ifndef GATEPOST_TCP_TABLE_TABLE_DISK_H
 #define GATEPOST_TCP_TABLE_TABLE_DISK_H

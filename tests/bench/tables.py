@@ -5,7 +5,7 @@ Both read the same keys from a pipe and the same files, made by postmap inside t
 with few keys and with many: the difference is what lookups take, the rest is starting and loading. The answers must be equal.
 Environment: ROUNDS (1): so often, in turn; the medians are printed. KINDS: a list with commas. RIG_PREFIX (build/bench), GATEPOST. Needs root, for chroot.
 """
-import os, random, statistics, subprocess, sys, time
+import glob, os, random, statistics, subprocess, sys, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ROOT = os.environ.get('RIG_PREFIX', TOP + '/build/bench') + '/postfix'
@@ -32,6 +32,9 @@ def line(kind, n):
 
 def make(kind):
     path = f'{ROOT}/bench/{kind}'
+    # postmap keeps what an lmdb file of an earlier run has grown to.
+    for old in glob.glob(path + '.*'):
+        os.unlink(old)
     with open(path, 'w') as f:
         f.writelines(line(kind, n) + '\n' for n in range(LINES))
     if kind in ('hash', 'btree', 'cdb', 'lmdb'):
